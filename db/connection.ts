@@ -1,0 +1,35 @@
+import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js"
+import postgres from "postgres"
+
+/**
+ * Two clients, because drizzle replaces the parsers of the client that it is given: dates and
+ * arrays would then fail in raw SQL (LIBRARIES, "Postgres").
+ */
+
+export type Sql = postgres.Sql
+export type Database = PostgresJsDatabase
+
+type Pool = { max: number; applicationName: string; statementTimeoutMs?: number }
+
+/** The raw client. `bigint` columns come as strings, and are parsed by `parseFen`. */
+export function connectSql(
+  databaseUrl: string,
+  { max, applicationName, statementTimeoutMs = 10_000 }: Pool,
+): Sql {
+  return postgres(databaseUrl, {
+    max,
+    connect_timeout: 5,
+    idle_timeout: 0,
+    max_lifetime: null,
+    // Arrays are sent as text and cast in SQL, so that types need not be fetched at connect time.
+    fetch_types: false,
+    onnotice: () => undefined,
+    connection: { application_name: applicationName, statement_timeout: statementTimeoutMs },
+  })
+}
+
+/** drizzle on a client of its own, and the way to close it. */
+export function connectDatabase(databaseUrl: string, pool: Pool): { db: Database; sql: Sql } {
+  const sql = connectSql(databaseUrl, pool)
+  return { db: drizzle(sql), sql }
+}

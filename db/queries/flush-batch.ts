@@ -1,0 +1,151 @@
+import type { Sql } from "../connection.ts"
+
+/** One array literal per column: cheaper to send than typed arrays, one prepared statement for all sizes. */
+export type FlushColumns = {
+  records: Record<
+    | "accountIds"
+    | "seqs"
+    | "types"
+    | "kinds"
+    | "amounts"
+    | "befores"
+    | "afters"
+    | "descriptions"
+    | "atMs"
+    | "interfaces"
+    | "quantities"
+    | "keyIds"
+    | "sourceIds"
+    | "requestIds"
+    | "slots"
+    | "batches",
+    string
+  >
+  opened: Record<"accountIds" | "balances" | "seqs" | "instructions" | "authVersions", string>
+  advanced: Record<
+    | "accountIds"
+    | "seqsBefore"
+    | "balancesBefore"
+    | "instructionsBefore"
+    | "seqs"
+    | "balances"
+    | "instructions"
+    | "authVersions",
+    string
+  >
+  usage: Record<"accountIds" | "keyIds" | "interfaces" | "hourMs" | "calls" | "amounts", string>
+  counters: Record<"kinds" | "credits" | "debits", string>
+  instructions: Record<"accountIds" | "numbers", string>
+}
+
+export type Flush = {
+  partition: number
+  generation: number
+  from: { entryNumber: number; entryId: string }
+  to: { entryNumber: number; entryId: string }
+  recordCount: number
+  openedCount: number
+  advancedCount: number
+  columns: FlushColumns
+}
+
+/**
+ * Writes one batch of a partition's stream: watermark, records, snapshots, usage, counter-accounts
+ * and instructions, in one statement, because a transaction of several can commit its later half
+ * alone when the connection dies inside it (LIBRARIES, "Postgres").
+ *
+ * Callers may rely on: all of it or none. It happens only if the watermark stands at `from`; null
+ * says that it does not, and nothing was written. Where a record is missing, doubled or out of
+ * order, the statement raises (SQLSTATE FG001 or 23505), and nothing was written. After a lost
+ * connection the outcome is unknown: read the watermark.
+ */
+export async function flushBatch(sql: Sql, flush: Flush): Promise<{ records: number } | null> {
+  const { partition, generation, from, to, recordCount, openedCount, advancedCount } = flush
+  const { records: r, opened: o, advanced: a, usage: u, counters: c, instructions: i } = flush.columns
+  const rows = await sql<{ records: string }[]>`
+    with moved as (
+      update partitions
+      set entry_number = ${to.entryNumber}, entry_id = ${to.entryId},
+        records = records + ${recordCount}, flushed_at = now()
+      where partition = ${partition} and generation = ${generation}
+        and entry_number = ${from.entryNumber} and entry_id = ${from.entryId}
+      returning records
+    ), inserted as (
+      insert into change_records (account_id, seq, type, kind, amount_fen, balance_before_fen,
+        balance_after_fen, description, at, interface, quantity, key_id, source_id, request_id,
+        slot, batch, partition, position)
+      select r.account_id, r.seq, r.type, r.kind, r.amount, r.before, r.after, r.description,
+        timestamptz 'epoch' + r.at_ms * interval '1 millisecond', r.interface, r.quantity,
+        r.key_id, r.source_id, r.request_id, r.slot, r.batch,
+        ${partition}::integer, moved.records - ${recordCount}::bigint + r.place
+      from moved, unnest(
+        ${r.accountIds}::text::text[], ${r.seqs}::text::bigint[], ${r.types}::text::smallint[],
+        ${r.kinds}::text::text[], ${r.amounts}::text::bigint[], ${r.befores}::text::bigint[],
+        ${r.afters}::text::bigint[], ${r.descriptions}::text::text[], ${r.atMs}::text::bigint[],
+        ${r.interfaces}::text::text[], ${r.quantities}::text::integer[],
+        ${r.keyIds}::text::text[], ${r.sourceIds}::text::text[], ${r.requestIds}::text::text[],
+        ${r.slots}::text::text[], ${r.batches}::text::bigint[]
+      ) with ordinality as r(account_id, seq, type, kind, amount, before, after, description, at_ms,
+        interface, quantity, key_id, source_id, request_id, slot, batch, place)
+      returning 1
+    ), opened as (
+      insert into account_snapshots (account_id, partition, balance_fen, last_seq,
+        instruction_number, auth_version, status)
+      select o.account_id, ${partition}::integer, o.balance, o.seq, o.instruction, o.auth_version, 'open'
+      from moved, unnest(
+        ${o.accountIds}::text::text[], ${o.balances}::text::bigint[], ${o.seqs}::text::bigint[],
+        ${o.instructions}::text::integer[], ${o.authVersions}::text::integer[]
+      ) as o(account_id, balance, seq, instruction, auth_version)
+      returning 1
+    ), advanced as (
+      update account_snapshots s
+      set balance_fen = a.balance, last_seq = a.seq,
+        instruction_number = coalesce(a.instruction, s.instruction_number),
+        auth_version = coalesce(a.auth_version, s.auth_version)
+      from moved, unnest(
+        ${a.accountIds}::text::text[], ${a.seqsBefore}::text::bigint[],
+        ${a.balancesBefore}::text::bigint[], ${a.instructionsBefore}::text::integer[],
+        ${a.seqs}::text::bigint[], ${a.balances}::text::bigint[],
+        ${a.instructions}::text::integer[], ${a.authVersions}::text::integer[]
+      ) as a(account_id, seq_before, balance_before, instruction_before, seq, balance, instruction,
+        auth_version)
+      where s.account_id = a.account_id and s.last_seq = a.seq_before
+        and s.balance_fen = a.balance_before
+        and s.instruction_number = coalesce(a.instruction_before, s.instruction_number)
+      returning 1
+    ), used as (
+      insert into usage_hourly (account_id, key_id, interface, hour, calls, amount_fen)
+      select u.account_id, u.key_id, u.interface,
+        timestamptz 'epoch' + u.hour_ms * interval '1 millisecond', u.calls, u.amount
+      from moved, unnest(
+        ${u.accountIds}::text::text[], ${u.keyIds}::text::text[], ${u.interfaces}::text::text[],
+        ${u.hourMs}::text::bigint[], ${u.calls}::text::bigint[], ${u.amounts}::text::bigint[]
+      ) as u(account_id, key_id, interface, hour_ms, calls, amount)
+      on conflict (account_id, hour, key_id, interface) do update
+      set calls = usage_hourly.calls + excluded.calls,
+        amount_fen = usage_hourly.amount_fen + excluded.amount_fen
+    ), countered as (
+      insert into counter_accounts (partition, kind, credit_fen, debit_fen)
+      select ${partition}::integer, c.kind, c.credit, c.debit
+      from moved, unnest(
+        ${c.kinds}::text::text[], ${c.credits}::text::bigint[], ${c.debits}::text::bigint[]
+      ) as c(kind, credit, debit)
+      on conflict (partition, kind) do update
+      set credit_fen = counter_accounts.credit_fen + excluded.credit_fen,
+        debit_fen = counter_accounts.debit_fen + excluded.debit_fen
+    ), instructed as (
+      update instructions set flushed = true
+      from moved, unnest(${i.accountIds}::text::text[], ${i.numbers}::text::integer[])
+        as i(account_id, number)
+      where instructions.account_id = i.account_id and instructions.number = i.number
+    )
+    select moved.records,
+      flush_must((select count(*) from inserted) = ${recordCount}, 'each record is inserted once'),
+      flush_must((select count(*) from opened) = ${openedCount}, 'each account is opened once'),
+      flush_must((select count(*) from advanced) = ${advancedCount},
+        'each account continues from its last record, balance and instruction')
+    from moved
+  `
+  const [row] = rows
+  return row === undefined ? null : { records: Number(row.records) }
+}

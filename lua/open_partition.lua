@@ -1,0 +1,22 @@
+#!lua
+-- open_partition: begins a generation, after its keys were built. Run by recovery alone, last of all.
+--
+-- KEYS  meta        string  absent, or of an earlier generation
+--       stream      stream  of the new generation; its genesis entry is <generation>-0
+-- ARGV  generation  the one that was claimed in Postgres
+--       partitions  their number, fixed for a generation
+--       records     change records that Postgres has, so that written and flushed begin equal
+--       entry       8 bytes that name the genesis entry, which the first entry will name as its predecessor
+--       clock       the last time used before, in ms; this generation's clock does not go below it
+-- RETURN opened      scripts may run now
+--        fenced      a generation as high as this one is open, or the stream is not there
+local META = "<I4I2I8I8I8I8c8I8I4"
+local generation = tonumber(ARGV[1])
+local meta = redis.call("GET", KEYS[1])
+if meta and struct.unpack("<I4", meta) >= generation then return { "fenced" } end
+if redis.call("EXISTS", KEYS[2]) == 0 then return { "fenced" } end
+
+local records = tonumber(ARGV[3])
+redis.call("SET", KEYS[1], struct.pack(META, generation, tonumber(ARGV[2]), tonumber(ARGV[5]), records,
+  records, 0, ARGV[4], 0, 0))
+return { "opened" }

@@ -1,0 +1,121 @@
+import { mkdirSync, writeFileSync } from "node:fs"
+import { connect } from "node:net"
+import { join, resolve } from "node:path"
+import { STOP_TIMEOUT_MS } from "../limits.ts"
+import {
+  endsWithParent,
+  freePort,
+  lastLineOf,
+  type Running,
+  readIfThere,
+  StartRefused,
+  spawnServer,
+  stopChild,
+  stopLeftover,
+} from "./processes.ts"
+
+export type RedisServer = Running & { url: string; port: number }
+
+type RedisOptions = {
+  dir: string
+  /** A free one if none is given. */
+  port?: number | undefined
+  password?: string | undefined
+  log?: ((sentence: string) => void) | undefined
+}
+
+const PING_TIMEOUT_MS = 1_000
+const LOADING_REPORT_MS = 2_000
+
+/** Starts redis-server on loopback, with every write on disk before it is answered. */
+export async function startRedis(options: RedisOptions): Promise<RedisServer> {
+  const dir = resolve(options.dir)
+  const config = join(dir, "redis.conf")
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  const leftover = Number(readIfThere(join(dir, "redis.pid")) ?? Number.NaN)
+  await stopLeftover({ pid: leftover, path: config, signal: "SIGTERM", timeoutMs: STOP_TIMEOUT_MS })
+
+  const { password, log = () => {} } = options
+  const port = options.port ?? (await freePort())
+  // In a file, so that the password is on no command line.
+  writeFileSync(config, configOf({ dir, port, password }), { mode: 0o600 })
+  const child = spawnServer([...endsWithParent("TERM"), "redis-server", config], {
+    dir,
+    log: join(dir, "redis.log"),
+  })
+  if (!(await isReady({ child, port, password, log }))) {
+    throw new StartRefused(`Redis did not start: ${lastLineOf(join(dir, "redis.log"))}`)
+  }
+  return {
+    url: `redis://${password === undefined ? "" : `:${encodeURIComponent(password)}@`}127.0.0.1:${port}`,
+    port,
+    pid: child.pid,
+    exited: child.exited,
+    stop: () => stopChild(child, { signal: "SIGTERM", timeoutMs: STOP_TIMEOUT_MS }),
+  }
+}
+
+function configOf(options: { dir: string; port: number; password: string | undefined }): string {
+  const { dir, port, password } = options
+  return [
+    "bind 127.0.0.1",
+    `port ${port}`,
+    "protected-mode yes",
+    `dir ${quoted(dir)}`,
+    `pidfile ${quoted(join(dir, "redis.pid"))}`,
+    // The command line keeps the name of this file, by which a later start knows its own.
+    "set-proc-title no",
+    "appendonly yes",
+    "appendfsync always",
+    "no-appendfsync-on-rewrite no",
+    "aof-use-rdb-preamble yes",
+    'save ""',
+    "maxmemory-policy noeviction",
+    "lazyfree-lazy-user-del yes",
+    ...(password === undefined ? [] : [`requirepass ${quoted(password)}`]),
+    "",
+  ].join("\n")
+}
+
+function quoted(text: string): string {
+  return `"${text.replaceAll(/["\\]/g, "\\$&")}"`
+}
+
+/** True when it answers; false when it exited first. A large append-only file takes its time. */
+async function isReady(options: {
+  child: { exited: Promise<unknown>; exitCode: number | null; signalCode: unknown }
+  port: number
+  password: string | undefined
+  log: (sentence: string) => void
+}): Promise<boolean> {
+  const { child, port, password, log } = options
+  const report = setTimeout(() => log("Redis reads its data."), LOADING_REPORT_MS)
+  try {
+    while (child.exitCode === null && child.signalCode === null) {
+      if ((await ping(port, password)).includes("+PONG")) return true
+      await Promise.race([child.exited, Bun.sleep(3)])
+    }
+    return false
+  } finally {
+    clearTimeout(report)
+  }
+}
+
+/** What Redis answers to a PING: nothing while it does not listen, `-LOADING` while it reads. */
+function ping(port: number, password: string | undefined): Promise<string> {
+  return new Promise((resolve) => {
+    let answer = ""
+    const socket = connect({ host: "127.0.0.1", port })
+    socket.setTimeout(PING_TIMEOUT_MS, () => socket.destroy())
+    socket.on("connect", () => {
+      socket.write(`${password === undefined ? "" : `AUTH ${quoted(password)}\r\n`}PING\r\n`)
+    })
+    socket.on("data", (bytes) => {
+      answer += bytes.toString()
+      if (/\+PONG|-[A-Z]+ .*\r\n/.test(answer)) socket.destroy()
+    })
+    // Refused while it does not listen yet: "close" follows.
+    socket.on("error", () => {})
+    socket.on("close", () => resolve(answer))
+  })
+}

@@ -1,0 +1,196 @@
+import type { Redis } from "ioredis"
+import type { Sql } from "../../db/connection.ts"
+import { ensureMonth } from "../../db/queries/ensure-month.ts"
+import { flushBatch } from "../../db/queries/flush-batch.ts"
+import { noteStop } from "../../db/queries/note-stop.ts"
+import { readWatermarks } from "../../db/queries/read-watermarks.ts"
+import { metaKey, streamKey } from "../ledger/keys.ts"
+import type { Openings } from "../ledger/opening.ts"
+import { runScript } from "../ledger/run-script.ts"
+import {
+  FLUSH_INTERVAL_MS,
+  FLUSH_RECORDS_FULL,
+  FLUSH_RETRY_MS,
+  FLUSH_STOPPED_MS,
+  TAIL_ENTRIES_MAX,
+  TAIL_MS,
+} from "../limits.ts"
+import { composeFlush } from "./compose.ts"
+import { BrokenStream, type Entry, readEntries, type StreamPlace } from "./read-entries.ts"
+
+/**
+ * Moves the change records of one partition from its stream to Postgres, in order, each once.
+ *
+ * LOCATING  reads the watermark from Postgres: it alone says what has been flushed.
+ * READING   reads the entries after it, and checks that they form one chain.
+ * WRITING   one statement moves the watermark and writes everything. A crash here loses nothing:
+ *           either all of it is committed, or the entries are still in the stream. Where the
+ *           outcome is unknown, or another flusher was faster, back to LOCATING: never guess.
+ * TELLING   tells meta, only after the commit, and trims what is older than the tail. A crash
+ *           before it is harmless: the next one tells more.
+ * HALTED    an invariant is broken. No record is skipped and none is guessed; the reason stands in
+ *           `partitions.stopped_because`. It looks again, and goes on once the cause is gone.
+ *
+ * Asked to stop, it goes on until nothing is left to read, and stops between TELLING and READING.
+ */
+export type Flusher = { stop(): Promise<void> }
+
+export type FlusherDeps = {
+  redis: Redis
+  sql: Sql
+  openings: Openings
+  partition: number
+  log(message: string): void
+}
+
+type Place = StreamPlace & { records: number }
+type Flushed = { entryNumber: number; atMs: number }
+
+export function startFlusher({ redis, sql, openings, partition, log }: FlusherDeps): Flusher {
+  let isStopping = false
+  let isDone = false
+  let wake: () => void = () => undefined
+  let haltReason: string | null = null
+  const months = new Set<string>()
+  /** Flushed entries that are still in the stream, oldest first. */
+  const tail: Flushed[] = []
+  const running = run()
+  return { stop }
+
+  async function run(): Promise<void> {
+    let place: Place | null = null
+    while (!isDone) {
+      try {
+        place = await step(place ?? (await locate()))
+      } catch (error) {
+        place = null
+        isDone = isStopping
+        await recover(error)
+      }
+    }
+  }
+
+  /** Reads and writes one batch. Answers the new place, or null where it has to be looked up. */
+  async function step(place: Place): Promise<Place | null> {
+    const startedAt = performance.now()
+    const entries = await readEntries(redis, place)
+    if (entries.length === 0) {
+      isDone = isStopping
+      await pause(FLUSH_INTERVAL_MS)
+      return place
+    }
+    await ensureMonths(entries)
+    const flush = composeFlush(place, entries)
+    const flushed = await flushBatch(sql, flush)
+    if (flushed === null) {
+      await pause(FLUSH_RETRY_MS)
+      return null
+    }
+    await resumed()
+    const next = { ...place, ...flush.to, records: flushed.records }
+    await tell(next, entries)
+    const isBehind = flush.recordCount >= FLUSH_RECORDS_FULL
+    if (!isBehind) await pause(FLUSH_INTERVAL_MS - (performance.now() - startedAt))
+    return next
+  }
+
+  async function locate(): Promise<Place> {
+    const watermark = (await readWatermarks(sql)).find((row) => row.partition === partition)
+    if (watermark === undefined) throw new Error(`Postgres has no partition ${partition}`)
+    return watermark
+  }
+
+  async function ensureMonths(entries: readonly Entry[]): Promise<void> {
+    for (const { atMs } of entries) {
+      const month = new Date(atMs).toISOString().slice(0, 7)
+      if (months.has(month)) continue
+      await ensureMonth(sql, atMs)
+      months.add(month)
+    }
+  }
+
+  /** Meta learns how far Postgres is; failing to tell it costs nothing, the next flush tells more. */
+  async function tell(place: Place, entries: readonly Entry[]): Promise<void> {
+    for (const { number, atMs } of entries) tail.push({ entryNumber: number, atMs })
+    const opened = openings.current() ?? (await openings.reload())
+    const reply = await runScript(redis, opened.scripts.acknowledge, {
+      keys: [metaKey(partition), streamKey(partition, place.generation)],
+      args: [
+        String(place.generation),
+        String(place.entryNumber),
+        String(place.records),
+        String(takeTrim()),
+      ],
+    })
+    if (reply.status === "unscripted") await openings.reload()
+    else if (reply.status === "ahead") {
+      throw new BrokenStream("Postgres has entries that this Redis never had")
+    }
+  }
+
+  /** The last flushed entry that the tail need not keep; 0 where there is none. */
+  function takeTrim(): number {
+    const oldest = Date.now() - TAIL_MS
+    let trim = 0
+    let keepFrom = 0
+    for (const { entryNumber, atMs } of tail) {
+      if (atMs >= oldest && tail.length - keepFrom <= TAIL_ENTRIES_MAX) break
+      trim = entryNumber
+      keepFrom++
+    }
+    tail.splice(0, keepFrom)
+    return trim
+  }
+
+  async function recover(error: unknown): Promise<void> {
+    if (!isBroken(error)) {
+      log(`partition ${partition}: flushing pauses: ${describe(error)}`)
+      return pause(FLUSH_RETRY_MS)
+    }
+    const reason = describe(error)
+    if (haltReason !== reason) log(`ALARM partition ${partition}: flushing is halted: ${reason}`)
+    haltReason = reason
+    await noteStop(sql, { partition, reason }).catch(() => undefined)
+    await pause(FLUSH_STOPPED_MS)
+  }
+
+  async function resumed(): Promise<void> {
+    if (haltReason === null) return
+    haltReason = null
+    log(`partition ${partition}: flushing goes on`)
+    await noteStop(sql, { partition, reason: null })
+  }
+
+  function pause(ms: number): Promise<void> {
+    if (isStopping || ms <= 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  async function stop(): Promise<void> {
+    isStopping = true
+    wake()
+    await running
+  }
+}
+
+/** Postgres says with these states that a record is missing, doubled, or breaks a CHECK. */
+function isBroken(error: unknown): boolean {
+  return error instanceof BrokenStream || /^(FG|22|23)/.test(sqlState(error))
+}
+
+function sqlState(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : ""
+  return typeof code === "string" ? code : ""
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const cause = error.cause instanceof Error ? ` (${error.cause.message})` : ""
+  return `${error.message}${cause}`
+}

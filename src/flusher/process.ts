@@ -1,0 +1,55 @@
+import { connectSql } from "../../db/connection.ts"
+import { loadPendingInstructions } from "../../db/queries/load-pending-instructions.ts"
+import { readOpening } from "../../db/queries/read-opening.ts"
+import { createInstructions } from "../ledger/instructions.ts"
+import { readInstruction } from "../ledger/ledger.ts"
+import { createOpenings } from "../ledger/opening.ts"
+import { connected, connectRedis } from "../ledger/redis.ts"
+import { FLUSH_COMMAND_TIMEOUT_MS, RECONCILE_INTERVAL_MS, SWEEP_INTERVAL_MS } from "../limits.ts"
+import { reconcile } from "../reconcile/reconcile.ts"
+import { messageOf, startTicker } from "../ticker.ts"
+import { startFlusher } from "./flusher.ts"
+import { sweep } from "./sweep.ts"
+
+/** The background process: flushes every partition, sweeps instructions, proves the books. */
+export async function startFlusherProcess(
+  stores: { redisUrl: string; databaseUrl: string },
+  log: (message: string) => void,
+): Promise<{ stop(): Promise<void> }> {
+  const redis = connectRedis(stores.redisUrl, {
+    name: "fengate flusher",
+    commandTimeoutMs: FLUSH_COMMAND_TIMEOUT_MS,
+  })
+  await connected(redis, 10_000)
+  const sql = connectSql(stores.databaseUrl, { max: 4, applicationName: "fengate flusher" })
+  const openings = createOpenings(() => readOpening(sql))
+  const { partitions } = await openings.reload()
+  const instructions = createInstructions({
+    redis,
+    openings,
+    loadPending: async (page) => (await loadPendingInstructions(sql, page)).map(readInstruction),
+    log,
+  })
+  const workers = [
+    ...Array.from({ length: partitions }, (_, partition) =>
+      startFlusher({ redis, sql, openings, partition, log }),
+    ),
+    startTicker({
+      intervalMs: SWEEP_INTERVAL_MS,
+      work: () => sweep(sql, instructions.applyPending),
+      onError: (error) => log(`the sweep pauses: ${messageOf(error)}`),
+    }),
+    startTicker({
+      intervalMs: RECONCILE_INTERVAL_MS,
+      work: () => reconcile(sql, { partitions, log }),
+      onError: (error) => log(`reconciliation pauses: ${messageOf(error)}`),
+    }),
+  ]
+  return {
+    async stop() {
+      await Promise.all(workers.map((worker) => worker.stop()))
+      redis.disconnect()
+      await sql.end({ timeout: 5 })
+    },
+  }
+}

@@ -1,0 +1,16 @@
+import type { Sql } from "../../db/connection.ts"
+import { listAccountsToSweep } from "../../db/queries/list-accounts-to-sweep.ts"
+import { type AccountId, parseAccountId } from "../ids.ts"
+import { SWEEP_ACCOUNTS_MAX, SWEEP_AGE_MS } from "../limits.ts"
+
+/**
+ * Applies what a crash left: instructions that are committed, whose request never came to apply
+ * them. Applying one again is harmless, so that it needs to know nothing of the request.
+ */
+export async function sweep(
+  sql: Sql,
+  applyPending: (accountId: AccountId) => Promise<unknown>,
+): Promise<void> {
+  const found = await listAccountsToSweep(sql, { ageMs: SWEEP_AGE_MS, limit: SWEEP_ACCOUNTS_MAX })
+  for (const accountId of found) await applyPending(parseAccountId(accountId))
+}

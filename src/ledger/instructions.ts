@@ -1,0 +1,117 @@
+import type { Redis } from "ioredis"
+import { type AccountId, partitionOf, randomChars } from "../ids.ts"
+import { APPLY_DEADLINE_MS, APPLY_INSTRUCTIONS_MAX, SETTLE_RETRY_MS } from "../limits.ts"
+import type { Fen } from "../money.ts"
+import { accountKey, metaKey, streamKey } from "./keys.ts"
+import type { OpenedLedger, Openings } from "./opening.ts"
+import {
+  type AccountState,
+  decodeAccount,
+  type InstructionKind,
+  instructionDetails,
+  KIND_BYTES,
+  writeInteger,
+} from "./records.ts"
+import { runScript } from "./run-script.ts"
+
+/** A numbered order from Postgres to Redis about one account (DESIGN section 5). */
+export type Instruction = {
+  number: number
+  kind: InstructionKind
+  amountFen: Fen
+  authVersion: number
+  sourceId: string | null
+  description: string
+}
+
+export type ApplyOutcome = { status: "applied"; account: AccountState } | { status: "unavailable" }
+
+export type InstructionDeps = {
+  redis: Redis
+  openings: Openings
+  /** The account's instructions that are not flushed, above `after`, lowest first. */
+  loadPending(page: { accountId: AccountId; after: number; limit: number }): Promise<Instruction[]>
+  log(message: string): void
+}
+
+const INSTRUCTION_HEADER_BYTES = 19
+
+export function createInstructions({ redis, openings, loadPending, log }: InstructionDeps) {
+  return { applyPending }
+
+  /**
+   * Applies all pending instructions of the account, in order. An attempt whose outcome is unknown
+   * is repeated until it is known: each number is applied once, so that this needs no slot.
+   * `unavailable` after APPLY_DEADLINE_MS: they are committed, and the sweep applies them.
+   */
+  async function applyPending(accountId: AccountId): Promise<ApplyOutcome> {
+    const deadlineAt = performance.now() + APPLY_DEADLINE_MS
+    let after = 0
+    for (;;) {
+      const pending = await loadPending({ accountId, after, limit: APPLY_INSTRUCTIONS_MAX })
+      const outcome = await applyUntil(deadlineAt, accountId, pending)
+      if (outcome.status === "unavailable" || pending.length < APPLY_INSTRUCTIONS_MAX) {
+        return outcome
+      }
+      after = pending.at(-1)?.number ?? after
+    }
+  }
+
+  async function applyUntil(
+    deadlineAt: number,
+    accountId: AccountId,
+    pending: readonly Instruction[],
+  ): Promise<ApplyOutcome> {
+    for (;;) {
+      const outcome = await attempt(accountId, pending)
+      if (outcome.status === "applied" || performance.now() >= deadlineAt) return outcome
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_RETRY_MS))
+    }
+  }
+
+  async function attempt(
+    accountId: AccountId,
+    pending: readonly Instruction[],
+  ): Promise<ApplyOutcome> {
+    const opened = openings.current() ?? (await openings.reload().catch(() => null))
+    if (opened === null) return { status: "unavailable" }
+    const reply = await sendApply(opened, accountId, pending)
+    if (reply.status === "applied") return { status: "applied", account: decodeAccount(reply.body) }
+    if (reply.status === "unscripted" || reply.status === "fenced") {
+      await openings.reload().catch(() => null)
+    }
+    if (reply.status === "gap" || reply.status === "too_large") {
+      log(`${accountId}: its instructions cannot be applied: ${reply.status}`)
+    }
+    return { status: "unavailable" }
+  }
+
+  function sendApply(opened: OpenedLedger, accountId: AccountId, pending: readonly Instruction[]) {
+    const partition = partitionOf(accountId, opened.partitions)
+    const generation = opened.generations[partition] ?? 0
+    return runScript(redis, opened.scripts.apply, {
+      keys: [
+        metaKey(partition),
+        streamKey(partition, generation),
+        accountKey(partition, generation, accountId),
+      ],
+      args: [
+        String(generation),
+        String(opened.partitions),
+        randomChars(8),
+        Buffer.concat(pending.map(encodeInstruction)),
+      ],
+    })
+  }
+}
+
+function encodeInstruction(instruction: Instruction): Buffer {
+  const details = Buffer.from(instructionDetails(instruction))
+  const header = Buffer.alloc(INSTRUCTION_HEADER_BYTES)
+  header.writeUInt32LE(instruction.number, 0)
+  header.writeUInt8(KIND_BYTES[instruction.kind], 4)
+  writeInteger(header, instruction.amountFen, 5)
+  header.writeUInt32LE(instruction.authVersion, 13)
+  header.writeUInt16LE(details.length, 17)
+  return Buffer.concat([header, details])
+}

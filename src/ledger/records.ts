@@ -1,0 +1,253 @@
+import { type AccountId, chargeId, parseAccountId } from "../ids.ts"
+import { type Fen, fen } from "../money.ts"
+
+/**
+ * What the scripts pack and the rest reads: account states, the partition's meta, replies, and the
+ * records of a stream entry. The formats are those in the headers of `lua/`; integers are little
+ * endian, and every amount passes `fen`.
+ */
+
+export type AccountStatus = "open" | "frozen" | "closed"
+const STATUSES: readonly AccountStatus[] = ["open", "frozen", "closed"]
+
+export type AccountState = {
+  balanceFen: Fen
+  heldFen: Fen
+  /** Number of the account's last change record. */
+  seq: number
+  /** Number of the last instruction applied. */
+  instruction: number
+  authVersion: number
+  status: AccountStatus
+}
+
+export function decodeAccount(state: Buffer): AccountState {
+  return {
+    balanceFen: fenAt(state, 0),
+    heldFen: fenAt(state, 8),
+    seq: integerAt(state, 16),
+    instruction: state.readUInt32LE(24),
+    authVersion: state.readUInt32LE(28),
+    status: STATUSES[state.readUInt8(32) - 1] ?? broken("account status"),
+  }
+}
+
+export type Meta = {
+  generation: number
+  partitions: number
+  /** The last time used by a script, in ms. */
+  clockMs: number
+  /** Change records written, and those of them that Postgres has. */
+  written: number
+  flushed: number
+  entryNumber: number
+  entryId: string
+  entryFlushed: number
+}
+
+export function decodeMeta(meta: Buffer): Meta {
+  return {
+    generation: meta.readUInt32LE(0),
+    partitions: meta.readUInt16LE(4),
+    clockMs: integerAt(meta, 6),
+    written: integerAt(meta, 14),
+    flushed: integerAt(meta, 22),
+    entryNumber: integerAt(meta, 30),
+    entryId: meta.toString("latin1", 38, 46),
+    entryFlushed: integerAt(meta, 46),
+  }
+}
+
+/**
+ * Kinds of record, by the byte that stands for them in Redis. Below 32 they take money, from 32 to
+ * 63 they add it, from 64 on they move none and leave no change record.
+ */
+export const KIND_BYTES = {
+  charge: 1,
+  redemption: 33,
+  reversal: 37,
+  open: 64,
+  auth_version: 65,
+} as const
+export type Kind = keyof typeof KIND_BYTES
+/** The kinds that an instruction may have. */
+export type InstructionKind = "open" | "auth_version" | "redemption"
+
+const FIRST_CREDIT = 32
+const FIRST_WITHOUT_MONEY = 64
+const KIND_OF_BYTE = new Map<number, Kind>([
+  [1, "charge"],
+  [33, "redemption"],
+  [37, "reversal"],
+  [64, "open"],
+  [65, "auth_version"],
+])
+
+export function isKind(text: string): text is Kind {
+  return text in KIND_BYTES
+}
+
+export function isInstructionKind(text: string): text is InstructionKind {
+  return text === "open" || text === "auth_version" || text === "redemption"
+}
+
+/** One record of a stream entry, before what its details say is read. */
+export type LedgerRecord = {
+  accountId: AccountId
+  kind: Kind
+  /** 1 adds to the balance, 2 takes from it, 0 moves no money. */
+  type: 0 | 1 | 2
+  /** Of the account's change records; for a record without money, the last one's. */
+  seq: number
+  amountFen: Fen
+  balanceBeforeFen: Fen
+  balanceAfterFen: Fen
+  description: string
+  interface: string | null
+  quantity: number | null
+  keyId: string | null
+  sourceId: string | null
+  requestId: string | null
+  /** Set where an instruction made the record. */
+  instruction: { number: number; authVersion: number } | null
+}
+
+const RECORD_HEADER_BYTES = 43
+
+/** Reads all records of one entry. Throws where the bytes are not what the scripts write. */
+export function decodeRecords(bytes: Buffer): LedgerRecord[] {
+  const records: LedgerRecord[] = []
+  let at = 0
+  while (at < bytes.length) {
+    const length = bytes.readUInt16LE(at + 41)
+    const detailsAt = at + RECORD_HEADER_BYTES
+    if (detailsAt + length > bytes.length) broken("record length")
+    records.push(decodeRecord(bytes, at, bytes.subarray(detailsAt, detailsAt + length)))
+    at = detailsAt + length
+  }
+  return records
+}
+
+function decodeRecord(bytes: Buffer, at: number, details: Buffer): LedgerRecord {
+  const kindByte = bytes.readUInt8(at + 16)
+  const kind = KIND_OF_BYTE.get(kindByte) ?? broken(`record kind ${kindByte}`)
+  const type = kindByte >= FIRST_WITHOUT_MONEY ? 0 : kindByte >= FIRST_CREDIT ? 1 : 2
+  const amountFen = fenAt(bytes, at + 25)
+  const balanceAfterFen = fenAt(bytes, at + 33)
+  const accountId = parseAccountId(`acct_${bytes.toString("latin1", at, at + 16)}`)
+  return {
+    accountId,
+    kind,
+    type,
+    seq: integerAt(bytes, at + 17),
+    amountFen,
+    balanceBeforeFen: type === 2 ? fen(balanceAfterFen + amountFen) : fen(balanceAfterFen - amountFen),
+    balanceAfterFen,
+    ...decodeDetails(kind, accountId, details),
+  }
+}
+
+type Details = Pick<
+  LedgerRecord,
+  "description" | "interface" | "quantity" | "keyId" | "sourceId" | "requestId" | "instruction"
+>
+const NO_DETAILS: Details = {
+  description: "",
+  interface: null,
+  quantity: null,
+  keyId: null,
+  sourceId: null,
+  requestId: null,
+  instruction: null,
+}
+
+function decodeDetails(kind: Kind, accountId: AccountId, details: Buffer): Details {
+  switch (kind) {
+    case "charge":
+      return decodeChargeDetails(details)
+    case "reversal": {
+      const charge = { accountId, seq: integerAt(details, 0), at: new Date(integerAt(details, 8)) }
+      const sourceId = chargeId(charge)
+      return { ...NO_DETAILS, sourceId, description: "Reversal: the call was answered 503" }
+    }
+    case "redemption":
+    case "open":
+    case "auth_version":
+      return decodeInstructionDetails(details)
+  }
+}
+
+const SEPARATOR = "\x1f"
+
+/** The separator cannot occur in the first fields, and the last one may hold anything. */
+export function chargeDetails(charge: {
+  keyId: string
+  interface: string
+  quantity: number
+  requestId: string
+  description: string
+}): string {
+  return `${charge.keyId}\x1f${charge.interface}\x1f${charge.quantity}\x1f${charge.requestId}\x1f${charge.description}`
+}
+
+function decodeChargeDetails(details: Buffer): Details {
+  const [keyId, interfaceId, quantity, requestId, description] = split(details.toString("utf8"), 5)
+  return {
+    ...NO_DETAILS,
+    keyId,
+    interface: interfaceId,
+    quantity: Number(quantity),
+    requestId,
+    description: description === "" ? `API call ${interfaceId}` : description,
+  }
+}
+
+export function instructionDetails(instruction: { sourceId: string | null; description: string }): string {
+  return `${instruction.sourceId ?? ""}${SEPARATOR}${instruction.description}`
+}
+
+function decodeInstructionDetails(details: Buffer): Details {
+  const [sourceId, description] = split(details.toString("utf8", 8), 2)
+  return {
+    ...NO_DETAILS,
+    sourceId: sourceId === "" ? null : sourceId,
+    description,
+    instruction: { number: details.readUInt32LE(0), authVersion: details.readUInt32LE(4) },
+  }
+}
+
+/** Splits into exactly `fields` parts; separators beyond the last belong to the last part. */
+function split(text: string, fields: 2): [string, string]
+function split(text: string, fields: 5): [string, string, string, string, string]
+function split(text: string, fields: number): string[] {
+  const parts: string[] = []
+  let from = 0
+  while (parts.length < fields - 1) {
+    const to = text.indexOf(SEPARATOR, from)
+    if (to === -1) broken("record details")
+    parts.push(text.slice(from, to))
+    from = to + 1
+  }
+  parts.push(text.slice(from))
+  return parts
+}
+
+/** An integer of 8 bytes. Two halves are cheaper than a BigInt; above 2^53 `fen` or the caller throws. */
+export function integerAt(bytes: Buffer, at: number): number {
+  const value = bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 0x1_0000_0000
+  if (!Number.isSafeInteger(value)) broken("integer above 2^53")
+  return value
+}
+
+export function fenAt(bytes: Buffer, at: number): Fen {
+  return fen(integerAt(bytes, at))
+}
+
+export function writeInteger(bytes: Buffer, value: number, at: number): void {
+  bytes.writeUInt32LE(value % 0x1_0000_0000, at)
+  bytes.writeUInt32LE((value - (value % 0x1_0000_0000)) / 0x1_0000_0000, at + 4)
+}
+
+function broken(what: string): never {
+  throw new Error(`broken invariant: the ledger in Redis holds a wrong ${what}`)
+}

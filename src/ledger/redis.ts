@@ -1,0 +1,63 @@
+import { Redis } from "ioredis"
+
+/**
+ * The connection through which money moves, and what its errors mean.
+ *
+ * ioredis with its default options sends a script again when the connection is cut before the
+ * reply, and the charge is taken twice without an error (reproduced; LIBRARIES, "ioredis 6").
+ * With these options a command is sent once, and whoever sent it decides what its error means.
+ */
+export function connectRedis(
+  redisUrl: string,
+  { name, commandTimeoutMs }: { name: string; commandTimeoutMs: number },
+): Redis {
+  const redis = new Redis(redisUrl, {
+    connectionName: name,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    enableAutoPipelining: false,
+    enableReadyCheck: false,
+    commandTimeout: commandTimeoutMs,
+    connectTimeout: 1_000,
+    retryStrategy: (tries) => Math.min(25 * 2 ** Math.min(tries, 5), 500) + Math.random() * 25,
+    protocol: 2,
+    disableClientInfo: true,
+  })
+  // Every command reports its own failure; without a listener ioredis prints each one.
+  redis.on("error", () => undefined)
+  return redis
+}
+
+/** Resolves once the connection can carry a command; rejects after `timeoutMs`. */
+export async function connected(redis: Redis, timeoutMs: number): Promise<void> {
+  if (redis.status === "ready") return
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      redis.off("ready", onReady)
+      reject(new Error(`Redis did not answer within ${timeoutMs} ms.`))
+    }, timeoutMs)
+    const onReady = () => {
+      clearTimeout(timer)
+      resolve()
+    }
+    redis.once("ready", onReady)
+  })
+}
+
+/**
+ * What a failed command says of itself. `refused`: this attempt did nothing. `unscripted`: refused,
+ * because the node has no script of this opening. `unknown`: it may have run, or may still run.
+ */
+export type Failure = "refused" | "unscripted" | "unknown"
+
+// Answered by Redis before the first command of a script runs, or because nothing was sent at all.
+const REFUSALS = /^(OOM|MISCONF|READONLY|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|TRYAGAIN|MOVED|ASK|NOAUTH|NOPERM|WRONGPASS)\b/
+const NOT_SENT = /^Stream isn't writeable/
+
+export function classifyFailure(error: unknown): Failure {
+  const message = error instanceof Error ? error.message : ""
+  if (message.startsWith("NOSCRIPT")) return "unscripted"
+  if (REFUSALS.test(message) || NOT_SENT.test(message)) return "refused"
+  return "unknown"
+}

@@ -1,0 +1,46 @@
+import { createHash } from "node:crypto"
+import acknowledge from "../../lua/acknowledge.lua" with { type: "text" }
+import apply from "../../lua/apply.lua" with { type: "text" }
+import charge from "../../lua/charge.lua" with { type: "text" }
+import closeSlot from "../../lua/close_slot.lua" with { type: "text" }
+import openPartition from "../../lua/open_partition.lua" with { type: "text" }
+import openSlot from "../../lua/open_slot.lua" with { type: "text" }
+import revoke from "../../lua/revoke.lua" with { type: "text" }
+
+/**
+ * The scripts, under the names by which a node of Redis knows them. Redis forgets scripts when it
+ * restarts, and only the keeper loads them, after it has verified the data: so a NOSCRIPT answer
+ * is a fence. The opening number in the text makes a node that was master before, and still holds
+ * scripts of then, answer NOSCRIPT too (DESIGN section 7).
+ */
+
+const SCRIPT_TEXTS = { charge, revoke, apply, acknowledge, openSlot, closeSlot } as const
+export const SCRIPT_NAMES = [
+  "charge",
+  "revoke",
+  "apply",
+  "acknowledge",
+  "openSlot",
+  "closeSlot",
+] as const satisfies readonly (keyof typeof SCRIPT_TEXTS)[]
+export type ScriptName = (typeof SCRIPT_NAMES)[number]
+export type ScriptHashes = Readonly<Record<ScriptName, string>>
+
+/** Run by its text, by recovery alone: it must work where no script is loaded. */
+export const OPEN_PARTITION_TEXT = openPartition
+
+export function scriptText(name: ScriptName, opening: number): string {
+  return `${SCRIPT_TEXTS[name]}-- opening ${opening}\n`
+}
+
+export function scriptHashes(opening: number): ScriptHashes {
+  const hash = (name: ScriptName) => createHash("sha1").update(scriptText(name, opening)).digest("hex")
+  return {
+    charge: hash("charge"),
+    revoke: hash("revoke"),
+    apply: hash("apply"),
+    acknowledge: hash("acknowledge"),
+    openSlot: hash("openSlot"),
+    closeSlot: hash("closeSlot"),
+  }
+}

@@ -1,0 +1,77 @@
+/** Every bound, batch size and timeout, with its unit last, and how they relate. */
+
+// ---- the HTTP edge
+export const BODY_BYTES_MAX = 65_536
+export const DESCRIPTION_CHARS_MAX = 200
+export const QUANTITY_MAX = 1_000_000
+export const PAGE_ITEMS_DEFAULT = 50
+export const PAGE_ITEMS_MAX = 200
+export const PASSWORD_CHARS_MIN = 8
+export const PASSWORD_CHARS_MAX = 256
+export const SESSION_TTL_MS = 30 * 86_400_000
+
+// ---- attempts that are counted per address or account
+export const FAILED_ATTEMPTS_MAX = 10
+export const FAILED_ATTEMPTS_WINDOW_MS = 15 * 60_000
+export const REGISTRATION_WINDOW_MS = 3_600_000
+
+// ---- the batcher
+/** 128 items keep Redis busy for about 1 ms; 1,000 would stop it for 7 ms. */
+export const BATCH_ITEMS_MAX = 128
+/** How long a batch may be without an answer before its callers get 503 and it is revoked. */
+export const BATCH_DEADLINE_MS = 200
+/** Promise 9: an answer within this time, whatever happened. */
+export const UNAVAILABLE_ANSWER_MS_MAX = 500
+export const SETTLE_RETRY_MS = 50
+/** After which a command's outcome is unknown, and its connection is not trusted any more. */
+export const SETTLE_COMMAND_TIMEOUT_MS = 1_000
+export const REOPEN_POLL_MS = 100
+
+// ---- back-pressure
+/** Records that Postgres may lag behind before charges are refused; about 150 B of Redis each. */
+export const UNFLUSHED_RECORDS_MAX = 2_000_000
+
+// ---- the flusher
+export const FLUSH_RECORDS_MAX = 5_000
+/** A batch as large as this says that more is waiting: the next one follows at once. */
+export const FLUSH_RECORDS_FULL = 2_000
+export const FLUSH_ENTRIES_READ = 512
+/** Between flushes, so that few large statements do the work of many small ones. */
+export const FLUSH_INTERVAL_MS = 100
+export const FLUSH_RETRY_MS = 250
+export const FLUSH_STOPPED_MS = 2_000
+export const FLUSH_COMMAND_TIMEOUT_MS = 5_000
+/** Flushed entries that stay in the stream, so that a restored Postgres can be filled up again. */
+export const TAIL_MS = 300_000
+export const TAIL_ENTRIES_MAX = 50_000
+
+// ---- credits
+export const SWEEP_INTERVAL_MS = 1_000
+export const SWEEP_ACCOUNTS_MAX = 1_000
+/** A request applies its own instruction; the sweep takes only what is older than this. */
+export const SWEEP_AGE_MS = 2_000
+export const APPLY_INSTRUCTIONS_MAX = 64
+export const APPLY_DEADLINE_MS = 1_000
+
+// ---- the rest
+export const INTERFACES_REFRESH_MS = 5_000
+export const KEY_CACHE_ENTRIES_MAX = 200_000
+/** How often one call learns an auth version anew before it is refused. */
+export const AUTH_RELOADS_MAX = 3
+export const KEEPER_INTERVAL_MS = 250
+export const RECONCILE_INTERVAL_MS = 1_000
+export const RECONCILE_RECORDS_MAX = 100_000
+export const STOP_TIMEOUT_MS = 10_000
+
+// A call waits for the batch before its own and for its own: both must fit into promise 9.
+if (2 * BATCH_DEADLINE_MS >= UNAVAILABLE_ANSWER_MS_MAX) {
+  throw new RangeError("two batch deadlines must fit into UNAVAILABLE_ANSWER_MS_MAX")
+}
+// A flush reads whole entries: one entry must never be larger than a flush.
+if (BATCH_ITEMS_MAX > FLUSH_RECORDS_MAX) {
+  throw new RangeError("FLUSH_RECORDS_MAX must hold the records of a whole entry")
+}
+// The sweep must not race the request that made the instruction.
+if (SWEEP_AGE_MS <= APPLY_DEADLINE_MS) {
+  throw new RangeError("SWEEP_AGE_MS must outlast APPLY_DEADLINE_MS")
+}
