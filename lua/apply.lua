@@ -54,7 +54,10 @@ while at <= bytes do
     records[#records + 1] = pack(RECORD, account, kind, seq, amount, balance, #details) .. details
   end
 end
-if #records == 0 then return { "applied", state } end
+if #records == 0 then
+  if not state then return { "gap" } end
+  return { "applied", state }
+end
 
 local time = redis.call("TIME")
 local now = math.max(time[1] * 1000 + math.floor(time[2] / 1000), clock)

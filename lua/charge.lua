@@ -23,7 +23,8 @@
 --       5 insufficient_balance
 local META, ACCOUNT, ITEM = "<I4I2I8I8I8I8c8I8I4", "<I8I8I8I4I4B", "<I2I8I4I2"
 local REPLY, RECORD = "<BI8I8I8", "<c16BI8I8I8I2"
-local ACCOUNT_BYTES, KIND_CHARGE = 33, 1
+-- Balance, held and number stand first in a state; a charge leaves what follows them as it was.
+local MONEY, MONEY_BYTES, KIND_CHARGE = "<I8I8I8", 24, 1
 local OPEN, FROZEN = 1, 2
 local pack, unpack_from, sub = struct.pack, struct.unpack, string.sub
 
@@ -47,12 +48,10 @@ if written - flushed >= tonumber(ARGV[3]) then return { "saturated" } end
 local time = redis.call("TIME")
 local now = math.max(time[1] * 1000 + math.floor(time[2] / 1000), clock)
 
-local balance, held, seq, instruction, auth, status = {}, {}, {}, {}, {}, {}
+local balance, held, seq, auth, status = {}, {}, {}, {}, {}
 for i = 1, #KEYS - 3 do
-  local state = found[i + 2]
-  if state then
-    balance[i], held[i], seq[i], instruction[i], auth[i], status[i] = unpack_from(ACCOUNT, state)
-  end
+  local state, _ = found[i + 2]
+  if state then balance[i], held[i], seq[i], _, auth[i], status[i] = unpack_from(ACCOUNT, state) end
 end
 
 local items, at, bytes = ARGV[7], 1, #ARGV[7]
@@ -75,8 +74,9 @@ while at <= bytes do
     outcome, number = 0, seq[i] + 1
     balance[i], seq[i] = before - amount, number
     record_count = record_count + 1
-    records[record_count] = pack(RECORD, sub(KEYS[i + 3], -16), KIND_CHARGE, number, amount,
-      before - amount, length) .. details
+    records[2 * record_count - 1] =
+      pack(RECORD, sub(KEYS[i + 3], -16), KIND_CHARGE, number, amount, before - amount, length)
+    records[2 * record_count] = details
   end
   answer_count = answer_count + 1
   answers[answer_count] = pack(REPLY, outcome, balance[i] or 0, held[i] or 0, number or 0)
@@ -97,12 +97,13 @@ local writes = {
   memo_key, pack("<I8", batch) .. reply,
 }
 if record_count > 0 then
+  local last = #writes
   for i = 1, #KEYS - 3 do
     if balance[i] then
-      local rest = sub(found[i + 2], ACCOUNT_BYTES + 1)
-      writes[#writes + 1] = KEYS[i + 3]
-      writes[#writes + 1] =
-        pack(ACCOUNT, balance[i], held[i], seq[i], instruction[i], auth[i], status[i]) .. rest
+      local rest = sub(found[i + 2], MONEY_BYTES + 1)
+      writes[last + 1] = KEYS[i + 3]
+      writes[last + 2] = pack(MONEY, balance[i], held[i], seq[i]) .. rest
+      last = last + 2
     end
   end
 end

@@ -8,5 +8,6 @@
 local memo = redis.call("GET", KEYS[1])
 if not memo then return { "closed" } end
 if struct.unpack("<I8", memo) ~= tonumber(ARGV[1]) then return { "unsettled" } end
+-- From here on it must succeed: everything was read and checked.
 redis.call("DEL", KEYS[1])
 return { "closed" }

@@ -17,6 +17,7 @@ if meta and struct.unpack("<I4", meta) >= generation then return { "fenced" } en
 if redis.call("EXISTS", KEYS[2]) == 0 then return { "fenced" } end
 
 local records = tonumber(ARGV[3])
+-- From here on it must succeed: everything was read and checked.
 redis.call("SET", KEYS[1], struct.pack(META, generation, tonumber(ARGV[2]), tonumber(ARGV[5]), records,
   records, 0, ARGV[4], 0, 0))
 return { "opened" }

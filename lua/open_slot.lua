@@ -14,5 +14,6 @@ local generation, partitions = struct.unpack("<I4I2", meta)
 if generation ~= tonumber(ARGV[1]) or partitions ~= tonumber(ARGV[2]) then return { "fenced" } end
 
 if redis.call("EXISTS", KEYS[2]) == 1 then return { "taken" } end
+-- From here on it must succeed: everything was read and checked.
 redis.call("SET", KEYS[2], struct.pack("<I8", 0))
 return { "opened" }

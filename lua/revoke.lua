@@ -33,6 +33,7 @@ if generation ~= tonumber(ARGV[1]) or partitions ~= tonumber(ARGV[2]) then retur
 if not memo then return { "slot_closed" } end
 local batch, decided = tonumber(ARGV[4]), unpack_from("<I8", memo)
 if batch == decided + 1 then
+  -- From here on the bar must succeed: it is the one write, and nothing is left to check.
   redis.call("SET", memo_key, pack("<I8", batch))
   return { "barred" }
 end

@@ -88,15 +88,20 @@ function readAdmin(env: Environment): Config["admin"] {
   if (!email || !password) {
     throw new ConfigError("ADMIN_EMAIL and ADMIN_PASSWORD must be set together, or neither.")
   }
-  if (!/^[^@\s]+@[^@\s]+$/.test(email)) throw new ConfigError("ADMIN_EMAIL must be an e-mail address.")
+  if (!/^[^@\s]+@[^@\s]+$/.test(email))
+    throw new ConfigError("ADMIN_EMAIL must be an e-mail address.")
   if (password.length < 8) throw new ConfigError("ADMIN_PASSWORD must have 8 characters or more.")
   return { email, password }
 }
 
 function readAddresses(env: Environment, name: string): readonly string[] {
-  const addresses = (env[name] ?? "").split(",").map((part) => part.trim()).filter((part) => part !== "")
+  const addresses = (env[name] ?? "")
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "")
   const wrong = addresses.find((address) => isIP(address) === 0)
-  if (wrong !== undefined) throw new ConfigError(`${name} must list IP addresses; "${wrong}" is none.`)
+  if (wrong !== undefined)
+    throw new ConfigError(`${name} must list IP addresses; "${wrong}" is none.`)
   return addresses
 }
 

@@ -1,4 +1,3 @@
-
 /** Every error that a client can see: its status, its title, and whether the same call may succeed later. */
 export const ERRORS = {
   malformed_json: { status: 400, title: "The body is not JSON.", retryable: false },
@@ -6,23 +5,47 @@ export const ERRORS = {
   invalid_credential: { status: 401, title: "The credential is not valid.", retryable: false },
   key_disabled: { status: 401, title: "The API key is disabled.", retryable: false },
   wrong_password: { status: 401, title: "The e-mail or the password is wrong.", retryable: false },
-  insufficient_balance: { status: 402, title: "The balance does not cover this call.", retryable: false },
+  insufficient_balance: {
+    status: 402,
+    title: "The balance does not cover this call.",
+    retryable: false,
+  },
   not_allowed: { status: 403, title: "This credential may not do that.", retryable: false },
   account_frozen: { status: 403, title: "The account is frozen.", retryable: false },
   not_found: { status: 404, title: "There is nothing here.", retryable: false },
   unknown_interface: { status: 404, title: "There is no such interface.", retryable: false },
   code_not_found: { status: 404, title: "There is no such redemption code.", retryable: false },
-  already_redeemed: { status: 409, title: "This account has redeemed the code already.", retryable: false },
+  already_redeemed: {
+    status: 409,
+    title: "This account has redeemed the code already.",
+    retryable: false,
+  },
   code_used_up: { status: 409, title: "The redemption code is used up.", retryable: false },
-  code_not_active: { status: 409, title: "The redemption code is not active now.", retryable: false },
+  code_not_active: {
+    status: 409,
+    title: "The redemption code is not active now.",
+    retryable: false,
+  },
   email_taken: { status: 409, title: "An account with this e-mail exists.", retryable: false },
   body_too_large: { status: 413, title: "The body is too large.", retryable: false },
-  unsupported_media_type: { status: 415, title: "The body must be application/json.", retryable: false },
-  validation_failed: { status: 422, title: "The request does not fit the schema.", retryable: false },
+  unsupported_media_type: {
+    status: 415,
+    title: "The body must be application/json.",
+    retryable: false,
+  },
+  validation_failed: {
+    status: 422,
+    title: "The request does not fit the schema.",
+    retryable: false,
+  },
   unknown_invite_code: { status: 422, title: "There is no such invite code.", retryable: false },
   rate_limited: { status: 429, title: "Too many attempts.", retryable: true },
   internal_error: { status: 500, title: "Something broke on our side.", retryable: false },
-  billing_unavailable: { status: 503, title: "Billing cannot decide now; nothing was charged.", retryable: true },
+  billing_unavailable: {
+    status: 503,
+    title: "Billing cannot decide now; nothing was charged.",
+    retryable: true,
+  },
 } as const satisfies Record<string, { status: number; title: string; retryable: boolean }>
 
 export type ErrorCode = keyof typeof ERRORS

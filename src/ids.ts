@@ -48,6 +48,11 @@ export function newAccountId(): AccountId {
   return `acct_${randomChars(ID_CHARS)}` as AccountId
 }
 
+/** 10 characters, 50 random bits: read aloud and typed by people. */
+export function newInviteCode(): string {
+  return randomChars(10)
+}
+
 const ACCOUNT_ID = /^acct_[0-9a-hjkmnp-tv-z]{16}$/
 
 export function isAccountId(text: string): text is AccountId {
@@ -104,7 +109,15 @@ function checkChars(body: string): string {
  * A charge's id tells its account, month (UTC) and number, so that it needs no column and no index
  * (DESIGN section 8). The view `reporting.change_records` builds the same text.
  */
-export function chargeId({ accountId, seq, at }: { accountId: AccountId; seq: number; at: Date }): string {
+export function chargeId({
+  accountId,
+  seq,
+  at,
+}: {
+  accountId: AccountId
+  seq: number
+  at: Date
+}): string {
   const month = at.getUTCFullYear() * 100 + at.getUTCMonth() + 1
   return `chg_${accountId.slice("acct_".length)}_${month}_${seq}`
 }

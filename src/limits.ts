@@ -2,17 +2,33 @@
 
 // ---- the HTTP edge
 export const BODY_BYTES_MAX = 65_536
+/** Bun's own bound, whose bare 413 no hook sees: far above every bound of ours. */
+export const SERVER_BODY_BYTES_MAX = 1_073_741_824
+/** How many faults of one request are listed in its refusal. */
+export const VIOLATIONS_MAX = 20
 export const DESCRIPTION_CHARS_MAX = 200
 export const QUANTITY_MAX = 1_000_000
 export const PAGE_ITEMS_DEFAULT = 50
 export const PAGE_ITEMS_MAX = 200
 export const PASSWORD_CHARS_MIN = 8
 export const PASSWORD_CHARS_MAX = 256
+/** Passwords are hashed one at a time; past so many waiting, a call is refused with 503. */
+export const PASSWORDS_WAITING_MAX = 100
 export const SESSION_TTL_MS = 30 * 86_400_000
+export const EMAIL_CHARS_MAX = 254
+/** How often a redemption that lost a race is tried anew. */
+export const RACES_MAX = 20
+export const KEYS_PER_ACCOUNT_MAX = 100
+export const CODES_PER_REQUEST_MAX = 1_000
+export const EXPORT_ROWS_READ = 500
+/** /readyz answers within a second, also when a store hangs. */
+export const READINESS_TIMEOUT_MS = 800
 
 // ---- attempts that are counted per address or account
 export const FAILED_ATTEMPTS_MAX = 10
 export const FAILED_ATTEMPTS_WINDOW_MS = 15 * 60_000
+/** Per address: many people may share one. */
+export const FAILED_ATTEMPTS_ADDRESS_MAX = 100
 export const REGISTRATION_WINDOW_MS = 3_600_000
 
 // ---- the batcher
@@ -62,6 +78,8 @@ export const KEEPER_INTERVAL_MS = 250
 export const RECONCILE_INTERVAL_MS = 1_000
 export const RECONCILE_RECORDS_MAX = 100_000
 export const STOP_TIMEOUT_MS = 10_000
+/** How long a gateway that starts waits for billing before it says that it listens. */
+export const GATEWAY_READY_MS = 5_000
 
 // A call waits for the batch before its own and for its own: both must fit into promise 9.
 if (2 * BATCH_DEADLINE_MS >= UNAVAILABLE_ANSWER_MS_MAX) {
@@ -70,6 +88,10 @@ if (2 * BATCH_DEADLINE_MS >= UNAVAILABLE_ANSWER_MS_MAX) {
 // A flush reads whole entries: one entry must never be larger than a flush.
 if (BATCH_ITEMS_MAX > FLUSH_RECORDS_MAX) {
   throw new RangeError("FLUSH_RECORDS_MAX must hold the records of a whole entry")
+}
+// A body of ours must be refused by us, with a problem that says so.
+if (BODY_BYTES_MAX >= SERVER_BODY_BYTES_MAX) {
+  throw new RangeError("SERVER_BODY_BYTES_MAX must be above BODY_BYTES_MAX")
 }
 // The sweep must not race the request that made the instruction.
 if (SWEEP_AGE_MS <= APPLY_DEADLINE_MS) {

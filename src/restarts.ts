@@ -1,4 +1,5 @@
 import type { Running } from "./embedded/processes.ts"
+import { messageOf } from "./ticker.ts"
 
 /** A program that is started again whenever it ends by itself, until it is stopped. */
 export type Restarted<Program extends Running> = {
@@ -64,9 +65,20 @@ async function startAgain<Program extends Running>(
     try {
       return await start()
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
-      if (attempt >= failuresMax) return `${name} could not be started again: ${reason}`
-      report(reason)
+      if (attempt >= failuresMax) return `${name} could not be started again: ${messageOf(error)}`
+      report(messageOf(error))
     }
   }
+}
+
+/** Waits for all; where one does not start, the others do not stay. */
+export async function allOrNone(
+  starts: readonly Promise<{ stop(): Promise<void> }>[],
+): Promise<void> {
+  const settled = await Promise.allSettled(starts)
+  const failed = settled.find((start) => start.status === "rejected")
+  if (failed === undefined) return
+  const started = settled.filter((start) => start.status === "fulfilled")
+  await Promise.all(started.map((start) => start.value.stop()))
+  throw failed.reason
 }

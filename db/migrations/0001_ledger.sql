@@ -93,6 +93,39 @@ CREATE VIEW reporting.reconciliation AS
   SELECT partition, reconciled_position, reconciled_through, drift_fen, checked_at FROM public.reconciliation;
 --> statement-breakpoint
 
+-- The contract's remaining views, with their columns, so that readers can be built against all of it.
+-- They are empty until the features that fill them exist.
+CREATE VIEW reporting.recharge_orders AS
+  SELECT NULL::text AS order_id, NULL::text AS account_id, NULL::text AS method, NULL::bigint AS amount_fen,
+    NULL::bigint AS refunded_fen, NULL::text AS status, NULL::timestamptz AS created_at,
+    NULL::timestamptz AS paid_at
+  WHERE false;
+--> statement-breakpoint
+CREATE VIEW reporting.referrals AS
+  SELECT NULL::text AS referrer_account_id, NULL::text AS invitee_account_id, NULL::text AS status,
+    NULL::timestamptz AS at
+  WHERE false;
+--> statement-breakpoint
+CREATE VIEW reporting.rebates AS
+  SELECT NULL::text AS rebate_id, NULL::text AS referrer_account_id, NULL::text AS invitee_account_id,
+    NULL::text AS order_id, NULL::text AS track, NULL::bigint AS base_fen, NULL::integer AS rate_bps,
+    NULL::bigint AS amount_fen, NULL::text AS status, NULL::timestamptz AS at
+  WHERE false;
+--> statement-breakpoint
+CREATE VIEW reporting.reward_transfers AS
+  SELECT NULL::text AS transfer_id, NULL::text AS account_id, NULL::bigint AS amount_fen,
+    NULL::timestamptz AS at
+  WHERE false;
+--> statement-breakpoint
+CREATE VIEW reporting.payouts AS
+  SELECT NULL::text AS payout_id, NULL::text AS account_id, NULL::bigint AS amount_fen,
+    NULL::text AS currency, NULL::text AS status, NULL::timestamptz AS at
+  WHERE false;
+--> statement-breakpoint
+CREATE VIEW reporting.erasures AS
+  SELECT NULL::text AS account_id, NULL::timestamptz AS erased_at WHERE false;
+--> statement-breakpoint
+
 -- The reader's role. Where the migrating role may not create roles, an operator does it (db/README.md).
 DO $$
 BEGIN

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto"
 import { chmodSync, existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
-import { keepRunning, type Restarted } from "../restarts.ts"
+import { allOrNone, keepRunning, type Restarted } from "../restarts.ts"
 import { lockDirectory } from "./lock.ts"
 import { type PostgresServer, startPostgres } from "./postgres.ts"
 import { freePort, readIfThere, StartRefused } from "./processes.ts"
@@ -87,24 +87,8 @@ async function startBoth(options: {
     start: async () => noted("postgres", await startOne.database()),
     ...kept,
   })
-  return await bothOrNone(redis, database)
-}
-
-/** Where one does not start, the other does not stay. */
-async function bothOrNone(
-  redis: Promise<Both["redis"]>,
-  database: Promise<Both["database"]>,
-): Promise<Both> {
-  const [redisStart, databaseStart] = await Promise.allSettled([redis, database])
-  if (redisStart.status === "rejected") {
-    if (databaseStart.status === "fulfilled") await databaseStart.value.stop()
-    throw redisStart.reason
-  }
-  if (databaseStart.status === "rejected") {
-    await redisStart.value.stop()
-    throw databaseStart.reason
-  }
-  return { redis: redisStart.value, database: databaseStart.value }
+  await allOrNone([redis, database])
+  return { redis: await redis, database: await database }
 }
 
 function storesOf({ redis, database }: Both, lock: { release(): void }): EmbeddedStores {

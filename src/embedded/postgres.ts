@@ -27,7 +27,7 @@ type PostgresOptions = {
   dir: string
   /** A free one if none is given. */
   port?: number | undefined
-  password?: string | undefined
+  password: string
 }
 
 type Programs = { initdb: string; postgres: string; share: string }
@@ -58,7 +58,7 @@ const SETTINGS = [
 /** Starts the Postgres of the installed package on loopback, and makes its database if need be. */
 export async function startPostgres(options: PostgresOptions): Promise<PostgresServer> {
   const place = placeFor(resolve(options.dir))
-  const password = options.password ?? ""
+  const { password } = options
   await stopLeftoverServer(place.data)
   await initialise(place, password)
   const port = options.port ?? (await freePort())

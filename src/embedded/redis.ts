@@ -83,7 +83,7 @@ function quoted(text: string): string {
 
 /** True when it answers; false when it exited first. A large append-only file takes its time. */
 async function isReady(options: {
-  child: { exited: Promise<unknown>; exitCode: number | null; signalCode: unknown }
+  child: { pid: number; exited: Promise<unknown>; exitCode: number | null; signalCode: unknown }
   port: number
   password: string | undefined
   log: (sentence: string) => void
@@ -92,7 +92,9 @@ async function isReady(options: {
   const report = setTimeout(() => log("Redis reads its data."), LOADING_REPORT_MS)
   try {
     while (child.exitCode === null && child.signalCode === null) {
-      if ((await ping(port, password)).includes("+PONG")) return true
+      const answer = await ping(port, password)
+      // Another Redis on the port would answer as well.
+      if (answer.includes("+PONG") && answer.includes(`process_id:${child.pid}\r`)) return true
       await Promise.race([child.exited, Bun.sleep(3)])
     }
     return false
@@ -101,18 +103,20 @@ async function isReady(options: {
   }
 }
 
-/** What Redis answers to a PING: nothing while it does not listen, `-LOADING` while it reads. */
+/** What Redis answers: nothing while it does not listen, `-LOADING` to PING while it reads. */
 function ping(port: number, password: string | undefined): Promise<string> {
   return new Promise((resolve) => {
     let answer = ""
     const socket = connect({ host: "127.0.0.1", port })
     socket.setTimeout(PING_TIMEOUT_MS, () => socket.destroy())
     socket.on("connect", () => {
-      socket.write(`${password === undefined ? "" : `AUTH ${quoted(password)}\r\n`}PING\r\n`)
+      socket.write(
+        `${password === undefined ? "" : `AUTH ${quoted(password)}\r\n`}PING\r\nINFO server\r\n`,
+      )
     })
     socket.on("data", (bytes) => {
       answer += bytes.toString()
-      if (/\+PONG|-[A-Z]+ .*\r\n/.test(answer)) socket.destroy()
+      if (/process_id:\d+\r|-NOAUTH|-WRONGPASS/.test(answer)) socket.destroy()
     })
     // Refused while it does not listen yet: "close" follows.
     socket.on("error", () => {})

@@ -1,6 +1,6 @@
 import type { Flush } from "../../db/queries/flush-batch.ts"
 import type { LedgerRecord } from "../ledger/records.ts"
-import { type Entry, BrokenStream, type StreamPlace } from "./read-entries.ts"
+import { BrokenStream, type Entry, type StreamPlace } from "./read-entries.ts"
 
 /** What the batch does to one account: where it must stand before, and where it stands after. */
 type AccountChange = {
@@ -14,7 +14,14 @@ type AccountChange = {
   authVersion: number | null
 }
 
-type UsageRow = { accountId: string; keyId: string; interface: string; hourMs: number; calls: number; amount: number }
+type UsageRow = {
+  accountId: string
+  keyId: string
+  interface: string
+  hourMs: number
+  calls: number
+  amount: number
+}
 type CounterRow = { credit: number; debit: number }
 
 const HOUR_MS = 3_600_000
@@ -82,10 +89,7 @@ function followAccount(accounts: Map<string, AccountChange>, record: LedgerRecor
   change.authVersion = authVersion
 }
 
-function beginAccount(
-  accounts: Map<string, AccountChange>,
-  record: LedgerRecord,
-): AccountChange {
+function beginAccount(accounts: Map<string, AccountChange>, record: LedgerRecord): AccountChange {
   const seqBefore = record.type === 0 ? record.seq : record.seq - 1
   const change: AccountChange = {
     isOpened: record.kind === "open",
@@ -118,7 +122,14 @@ function countUsage(usage: Map<string, UsageRow>, record: LedgerRecord, atMs: nu
   const key = `${accountId} ${keyId} ${interfaceId} ${hourMs}`
   let row = usage.get(key)
   if (row === undefined) {
-    row = { accountId, keyId: keyId ?? "", interface: interfaceId ?? "", hourMs, calls: 0, amount: 0 }
+    row = {
+      accountId,
+      keyId: keyId ?? "",
+      interface: interfaceId ?? "",
+      hourMs,
+      calls: 0,
+      amount: 0,
+    }
     usage.set(key, row)
   }
   row.calls += quantity ?? 1

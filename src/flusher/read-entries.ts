@@ -18,7 +18,12 @@ export type Entry = {
 /** The stream is not what the scripts write: nothing of it may be skipped, and nobody may guess. */
 export class BrokenStream extends Error {}
 
-export type StreamPlace = { partition: number; generation: number; entryNumber: number; entryId: string }
+export type StreamPlace = {
+  partition: number
+  generation: number
+  entryNumber: number
+  entryId: string
+}
 
 /**
  * Reads the entries after `place`, in order, up to FLUSH_RECORDS_MAX records. Callers may rely on:

@@ -49,7 +49,8 @@ export function createAuthenticator(loadKey: LoadKey, log: (message: string) => 
       log(`a key cannot be looked up: ${error instanceof Error ? error.name : "unknown error"}`)
       return { status: "unavailable" }
     }
-    if (found === null || !isSameHash(found.keyHash, keyHash)) return { status: "invalid_credential" }
+    if (found === null || !isSameHash(found.keyHash, keyHash))
+      return { status: "invalid_credential" }
     if (!found.isEnabled) return { status: "key_disabled" }
     const { keyId, authVersion } = found
     const key = { keyId, authVersion, accountId: parseAccountId(found.accountId) }
@@ -66,13 +67,14 @@ export function createAuthenticator(loadKey: LoadKey, log: (message: string) => 
 
 export type Authenticator = ReturnType<typeof createAuthenticator>
 
-const BEARER = "Bearer "
+const BEARER = "bearer "
 
 /** The API key of a request, from `Authorization: Bearer` or `X-Api-Key`. */
 export function readApiKey(headers: Headers): string | null {
   const authorization = headers.get("authorization")
   if (authorization === null) return headers.get("x-api-key")
-  return authorization.startsWith(BEARER) ? authorization.slice(BEARER.length) : authorization
+  const scheme = authorization.slice(0, BEARER.length).toLowerCase()
+  return scheme === BEARER ? authorization.slice(BEARER.length) : authorization
 }
 
 function isSameHash(left: string, right: string): boolean {

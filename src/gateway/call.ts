@@ -3,7 +3,12 @@ import type { ApplyOutcome } from "../ledger/instructions.ts"
 import { chargeDetails } from "../ledger/records.ts"
 import { AUTH_RELOADS_MAX } from "../limits.ts"
 import { AMOUNT_FEN_MAX, type Fen, fen } from "../money.ts"
-import { type Authenticator, readApiKey, type Verification, type VerifiedKey } from "./authenticate.ts"
+import {
+  type Authenticator,
+  readApiKey,
+  type Verification,
+  type VerifiedKey,
+} from "./authenticate.ts"
 import type { PriceList } from "./price.ts"
 
 export type ChargeRequest = {

@@ -132,6 +132,8 @@ function decodeOutcome(reply: Buffer, at: number, atMs: number): ChargeOutcome {
       return { status: "insufficient_balance", balanceFen, heldFen }
     }
     default:
-      throw new Error("broken invariant: a reply holds an outcome that lua/charge.lua does not name")
+      throw new Error(
+        "broken invariant: a reply holds an outcome that lua/charge.lua does not name",
+      )
   }
 }

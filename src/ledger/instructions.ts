@@ -105,7 +105,7 @@ export function createInstructions({ redis, openings, loadPending, log }: Instru
   }
 }
 
-function encodeInstruction(instruction: Instruction): Buffer {
+export function encodeInstruction(instruction: Instruction): Buffer {
   const details = Buffer.from(instructionDetails(instruction))
   const header = Buffer.alloc(INSTRUCTION_HEADER_BYTES)
   header.writeUInt32LE(instruction.number, 0)

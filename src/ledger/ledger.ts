@@ -1,16 +1,25 @@
 import type { Redis } from "ioredis"
-import { loadPendingInstructions, type PendingInstruction } from "../../db/queries/load-pending-instructions.ts"
-import { readOpening } from "../../db/queries/read-opening.ts"
 import type { Sql } from "../../db/connection.ts"
+import {
+  loadPendingInstructions,
+  type PendingInstruction,
+} from "../../db/queries/load-pending-instructions.ts"
+import { readOpening } from "../../db/queries/read-opening.ts"
 import { type AccountId, partitionOf } from "../ids.ts"
 import { SETTLE_COMMAND_TIMEOUT_MS } from "../limits.ts"
 import { parseFen } from "../money.ts"
 import type { ChargeItem, ChargeOutcome } from "./batch.ts"
 import { type Batcher, createBatcher } from "./batcher.ts"
 import { type ApplyOutcome, createInstructions, type Instruction } from "./instructions.ts"
-import { accountKey, metaKey } from "./keys.ts"
+import { accountKey, metaKey, streamKey } from "./keys.ts"
 import { createOpenings, type Openings } from "./opening.ts"
-import { type AccountState, decodeAccount, decodeMeta, isInstructionKind, type Meta } from "./records.ts"
+import {
+  type AccountState,
+  decodeAccount,
+  decodeMeta,
+  isInstructionKind,
+  type Meta,
+} from "./records.ts"
 import { connected, connectRedis } from "./redis.ts"
 
 export type { AccountState } from "./records.ts"
@@ -22,6 +31,9 @@ export type ReadOutcome =
 
 export type Health = { status: "ready" } | { status: "unavailable"; reasons: string[] }
 
+/** Records that Postgres does not have yet, and the age of the oldest of them. */
+export type Lag = { generation: number; records: number; seconds: number }
+
 /** The money, as one gateway process sees it. Nothing here throws for what a store does. */
 export type Ledger = {
   /** Takes one amount from one balance, or says why not. `unavailable`: nothing is charged. */
@@ -32,8 +44,8 @@ export type Ledger = {
   readAccount(accountId: AccountId): Promise<ReadOutcome>
   /** Whether a charge would be decided now. */
   health(): Promise<Health>
-  /** Meta of every partition; null where it cannot be read. */
-  readMetas(): Promise<(Meta | null)[]>
+  /** How far Postgres is behind, per partition; null where Redis does not say. */
+  readLags(): Promise<(Lag | null)[]>
   stop(): Promise<void>
 }
 
@@ -72,7 +84,7 @@ export async function createLedger({ redisUrl, sql, onBatch, log }: LedgerDeps):
     applyPending: (accountId) => applyPending(accountId),
     readAccount: (accountId) => readAccount(cold, openings, accountId),
     health: () => readHealth(cold, openings, batchers),
-    readMetas: () => Promise.all(batchers.map((_, partition) => readMeta(cold, partition))),
+    readLags: () => Promise.all(batchers.map((_, partition) => readLag(cold, partition))),
     stop,
   }
 
@@ -114,6 +126,20 @@ async function readAccount(
 async function readMeta(redis: Redis, partition: number): Promise<Meta | null> {
   const meta = await redis.getBuffer(metaKey(partition)).catch(() => null)
   return meta === null ? null : decodeMeta(meta)
+}
+
+async function readLag(redis: Redis, partition: number): Promise<Lag | null> {
+  const meta = await readMeta(redis, partition)
+  if (meta === null) return null
+  const { generation, written, flushed, entryFlushed, entryNumber, clockMs } = meta
+  const lag = { generation, records: written - flushed, seconds: 0 }
+  if (entryFlushed === entryNumber) return lag
+  const stream = streamKey(partition, generation)
+  const from = `(${generation}-${entryFlushed}`
+  const [oldest] = await redis.xrange(stream, from, "+", "COUNT", 1).catch(() => [])
+  const atMs = Number(oldest?.[1][oldest[1].indexOf("at") + 1])
+  const nowMs = Math.max(Date.now(), clockMs)
+  return { ...lag, seconds: Number.isFinite(atMs) ? Math.max(0, nowMs - atMs) / 1_000 : 0 }
 }
 
 async function readHealth(

@@ -141,7 +141,8 @@ function decodeRecord(bytes: Buffer, at: number, details: Buffer): LedgerRecord 
     type,
     seq: integerAt(bytes, at + 17),
     amountFen,
-    balanceBeforeFen: type === 2 ? fen(balanceAfterFen + amountFen) : fen(balanceAfterFen - amountFen),
+    balanceBeforeFen:
+      type === 2 ? fen(balanceAfterFen + amountFen) : fen(balanceAfterFen - amountFen),
     balanceAfterFen,
     ...decodeDetails(kind, accountId, details),
   }
@@ -202,7 +203,10 @@ function decodeChargeDetails(details: Buffer): Details {
   }
 }
 
-export function instructionDetails(instruction: { sourceId: string | null; description: string }): string {
+export function instructionDetails(instruction: {
+  sourceId: string | null
+  description: string
+}): string {
   return `${instruction.sourceId ?? ""}${SEPARATOR}${instruction.description}`
 }
 

@@ -52,7 +52,8 @@ export async function connected(redis: Redis, timeoutMs: number): Promise<void> 
 export type Failure = "refused" | "unscripted" | "unknown"
 
 // Answered by Redis before the first command of a script runs, or because nothing was sent at all.
-const REFUSALS = /^(OOM|MISCONF|READONLY|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|TRYAGAIN|MOVED|ASK|NOAUTH|NOPERM|WRONGPASS)\b/
+const REFUSALS =
+  /^(OOM|MISCONF|READONLY|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|TRYAGAIN|MOVED|ASK|NOAUTH|NOPERM|WRONGPASS)\b/
 const NOT_SENT = /^Stream isn't writeable/
 
 export function classifyFailure(error: unknown): Failure {

@@ -34,7 +34,8 @@ export function scriptText(name: ScriptName, opening: number): string {
 }
 
 export function scriptHashes(opening: number): ScriptHashes {
-  const hash = (name: ScriptName) => createHash("sha1").update(scriptText(name, opening)).digest("hex")
+  const hash = (name: ScriptName) =>
+    createHash("sha1").update(scriptText(name, opening)).digest("hex")
   return {
     charge: hash("charge"),
     revoke: hash("revoke"),

@@ -1,0 +1,158 @@
+import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { Redis } from "ioredis"
+import { connectSql, type Sql } from "../db/connection.ts"
+import { migrate } from "../db/migrate.ts"
+import { startEmbeddedStores } from "../src/embedded/index.ts"
+import { endsWithParent, freePort, lastLineOf, stopChild } from "../src/embedded/processes.ts"
+import { startKeeper } from "../src/ledger/open.ts"
+import { connected, connectRedis } from "../src/ledger/redis.ts"
+import { STOP_TIMEOUT_MS } from "../src/limits.ts"
+
+export type Gateway = { url: string; pid: number; stop(): Promise<void> }
+
+/** A whole installation, made for one run of the benchmark and removed with its data afterwards. */
+export type System = {
+  sql: Sql
+  redis: Redis
+  /** Where profiles and logs go while it runs. */
+  dir: string
+  gateways: readonly Gateway[]
+  /** Another gateway process beside those that run; `bunArgs` are for its runtime. */
+  startGateway(bunArgs?: readonly string[]): Promise<Gateway>
+  /** By part of the system, the processes whose CPU time is its own. */
+  pids(): Record<Part, number[]>
+  stop(): Promise<void>
+}
+export const PARTS = ["gateway", "redis", "flusher", "postgres"] as const
+export type Part = (typeof PARTS)[number]
+
+type Log = (message: string) => void
+type Program = { pid: number; log: string; hasExited(): boolean; stop(): Promise<void> }
+
+const GATEWAY_ENTRY = join(import.meta.dir, "gateway.ts")
+const MAIN_ENTRY = join(import.meta.dir, "..", "src", "main.ts")
+const READY_TIMEOUT_MS = 15_000
+
+export async function startSystem({ gateways: count, log }: { gateways: number; log: Log }): Promise<System> {
+  const dir = mkdtempSync(join(tmpdir(), "fengate-bench-"))
+  const stops: (() => Promise<unknown> | void)[] = [() => rmSync(dir, { recursive: true })]
+  const stop = async () => {
+    for (const each of stops.splice(0).reverse()) await each()
+  }
+  try {
+    const stores = await startEmbeddedStores({ dataDir: join(dir, "data"), onProgress: log })
+    stops.push(() => stores.stop())
+    await migrate(stores.databaseUrl)
+    const keeper = await startKeeper({ ...stores, partitions: 1, log })
+    stops.push(() => keeper.stop())
+    const clients = await connectClients(stores)
+    stops.push(() => clients.end())
+    const flusher = startProgram([MAIN_ENTRY, "flusher"], { dir, name: "flusher", env: envOf(stores) })
+    stops.push(() => flusher.stop())
+
+    const gateways: Gateway[] = []
+    const startGateway = async (bunArgs: readonly string[] = []): Promise<Gateway> => {
+      const gateway = await startOneGateway({ dir, stores, bunArgs })
+      stops.push(() => gateway.stop())
+      return gateway
+    }
+    while (gateways.length < count) gateways.push(await startGateway())
+    return {
+      ...clients,
+      dir,
+      gateways,
+      startGateway,
+      pids: () => ({
+        gateway: gateways.map(({ pid }) => pid),
+        redis: [stores.pids.redis],
+        flusher: [flusher.pid],
+        postgres: [stores.pids.postgres],
+      }),
+      stop,
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+type Stores = { redisUrl: string; databaseUrl: string }
+
+function envOf({ redisUrl, databaseUrl }: Stores): Record<string, string> {
+  return { REDIS_URL: redisUrl, DATABASE_URL: databaseUrl }
+}
+
+async function connectClients({ redisUrl, databaseUrl }: Stores) {
+  const redis = connectRedis(redisUrl, { name: "fengate bench", commandTimeoutMs: 10_000 })
+  await connected(redis, 10_000)
+  const sql = connectSql(databaseUrl, {
+    max: 2,
+    applicationName: "fengate bench",
+    statementTimeoutMs: 120_000,
+  })
+  return {
+    redis,
+    sql,
+    async end() {
+      redis.disconnect()
+      await sql.end({ timeout: 1 })
+    },
+  }
+}
+
+/** Each on a port of its own, so that the load and its figures can be told apart. */
+async function startOneGateway(options: {
+  dir: string
+  stores: Stores
+  bunArgs: readonly string[]
+}): Promise<Gateway> {
+  const { dir, stores, bunArgs } = options
+  const port = await freePort()
+  const name = `gateway-${port}`
+  const dataDir = join(dir, name)
+  const env = { ...envOf(stores), HOST: "127.0.0.1", PORT: String(port), DATA_DIR: dataDir }
+  const program = startProgram([...bunArgs, GATEWAY_ENTRY], { dir, name, env })
+  const url = `http://127.0.0.1:${port}`
+  const deadlineAt = performance.now() + READY_TIMEOUT_MS
+  while (!(await isReady(url))) {
+    if (program.hasExited() || performance.now() > deadlineAt) {
+      await program.stop()
+      throw new Error(`a gateway did not become ready: ${lastLineOf(program.log)}`)
+    }
+    await Bun.sleep(20)
+  }
+  return { url, pid: program.pid, stop: program.stop }
+}
+
+async function isReady(url: string): Promise<boolean> {
+  // Refused until it listens, which is what is being waited for.
+  const response = await fetch(`${url}/readyz`).catch(() => null)
+  return response?.ok ?? false
+}
+
+/** A process of ours as an operator would start it, with its output in a log. */
+function startProgram(
+  command: readonly string[],
+  { dir, name, env }: { dir: string; name: string; env: Record<string, string> },
+): Program {
+  const log = join(dir, `${name}.log`)
+  const output = openSync(log, "a")
+  const child = Bun.spawn([...endsWithParent("TERM"), process.execPath, ...command], {
+    cwd: dir,
+    env: { PATH: process.env.PATH ?? "", TZ: "UTC", ...env },
+    // A terminal's Ctrl-C must not reach it before it is stopped in order.
+    detached: true,
+    stdin: "ignore",
+    stdout: output,
+    stderr: output,
+  })
+  closeSync(output)
+  return {
+    pid: child.pid,
+    log,
+    hasExited: () => child.exitCode !== null || child.signalCode !== null,
+    stop: () => stopChild(child, { signal: "SIGTERM", timeoutMs: STOP_TIMEOUT_MS }),
+  }
+}

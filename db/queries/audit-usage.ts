@@ -1,0 +1,33 @@
+import type { Sql } from "../connection.ts"
+
+export type WrongUsage = {
+  accountId: string
+  keyId: string
+  interface: string
+  hour: string
+  calls: number
+  recordsCalls: number
+  amountFen: number
+  recordsFen: number
+}
+
+/**
+ * Callers may rely on: an hour of a key and an interface that is not answered has in the roll-up
+ * the calls and the fen of its charges, nothing less. A reversal takes nothing back from it.
+ */
+export async function auditUsage(sql: Sql): Promise<WrongUsage[]> {
+  return await sql<WrongUsage[]>`
+    with charged as (
+      select account_id, coalesce(key_id, '') as key_id, coalesce(interface, '') as interface,
+        date_trunc('hour', at, 'UTC') as hour, sum(coalesce(quantity, 1)) as calls,
+        sum(amount_fen) as amount
+      from change_records where kind = 'charge' group by 1, 2, 3, 4
+    )
+    select account_id as "accountId", key_id as "keyId", interface, hour::text as hour,
+      coalesce(u.calls, 0)::float8 as calls, coalesce(c.calls, 0)::float8 as "recordsCalls",
+      coalesce(u.amount_fen, 0)::float8 as "amountFen", coalesce(c.amount, 0)::float8 as "recordsFen"
+    from usage_hourly u full join charged c using (account_id, key_id, interface, hour)
+    where coalesce(u.calls, 0) <> coalesce(c.calls, 0)
+      or coalesce(u.amount_fen, 0) <> coalesce(c.amount, 0)
+  `
+}

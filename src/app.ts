@@ -1,0 +1,60 @@
+import type { AnyElysia } from "elysia"
+import type { Database, Sql } from "../db/connection.ts"
+import { loadSession } from "../db/queries/load-session.ts"
+import { accountRoutes } from "./accounts/routes.ts"
+import { adminRoutes } from "./admin/routes.ts"
+import { changeRoutes } from "./changes/routes.ts"
+import type { Config } from "./config.ts"
+import { createClientAddress } from "./http/address.ts"
+import { createAttempts } from "./http/attempts.ts"
+import { createGuard, type Guard } from "./http/authenticate.ts"
+import { createEdge } from "./http/edge.ts"
+import { interfaceRoutes } from "./interfaces/routes.ts"
+import { keyRoutes } from "./keys/routes.ts"
+import type { Ledger } from "./ledger/ledger.ts"
+import type { Log } from "./log.ts"
+import type { Metrics } from "./metrics.ts"
+import { documentRoutes } from "./operations/openapi.ts"
+import { operationRoutes } from "./operations/routes.ts"
+import { createPasswords } from "./passwords.ts"
+import { redemptionRoutes } from "./redemption/routes.ts"
+import { sessionRoutes } from "./sessions/routes.ts"
+
+export type AppDeps = {
+  config: Pick<Config, "publicUrl" | "trustedProxies" | "metricsToken" | "registrationsPerHour">
+  db: Database
+  /** The raw client of the account plane. */
+  sql: Sql
+  ledger: Pick<Ledger, "applyPending" | "readAccount" | "health">
+  metrics: Pick<Metrics, "text" | "contentType">
+  guard: Guard
+  /** The hot path, and whatever else is made outside. */
+  plugins: readonly AnyElysia[]
+  log: Log
+}
+
+const VERSION = "0.1.0"
+
+/** Every route of the HTTP surface. All are closed but those in `http/open-routes.ts`. */
+export function createApp({ config, db, sql, ledger, metrics, guard, plugins, log }: AppDeps) {
+  const { publicUrl, metricsToken, registrationsPerHour } = config
+  const clientAddress = createClientAddress(config.trustedProxies)
+  const attempts = createAttempts(sql)
+  const passwords = createPasswords()
+  const app = createEdge({ log })
+  for (const plugin of plugins) app.use(plugin)
+  return app
+    .use(accountRoutes({ sql, ledger, attempts, passwords, registrationsPerHour, guard, clientAddress }))
+    .use(sessionRoutes({ sql, attempts, passwords, guard, clientAddress, publicUrl }))
+    .use(keyRoutes({ sql, ledger, guard }))
+    .use(interfaceRoutes({ db }))
+    .use(changeRoutes({ db, guard }))
+    .use(redemptionRoutes({ sql, ledger, guard }))
+    .use(adminRoutes({ sql, guard, clientAddress }))
+    .use(operationRoutes({ sql, ledger, metrics, metricsToken, clientAddress }))
+    .use(documentRoutes({ app, version: VERSION }))
+}
+
+export function createAppGuard({ sql, publicUrl }: { sql: Sql; publicUrl: string }): Guard {
+  return createGuard({ publicUrl, loadSession: (tokenHash) => loadSession(sql, tokenHash) })
+}

@@ -1,0 +1,85 @@
+import type { AnyElysia } from "elysia"
+import { connectDatabase, connectSql } from "../../db/connection.ts"
+import { loadKey } from "../../db/queries/load-key.ts"
+import { loadPrices } from "../../db/queries/load-prices.ts"
+import { createApp, createAppGuard } from "../app.ts"
+import type { Config } from "../config.ts"
+import { createLedger } from "../ledger/ledger.ts"
+import { GATEWAY_READY_MS } from "../limits.ts"
+import { createLog } from "../log.ts"
+import { createMetrics } from "../metrics.ts"
+import { createAuthenticator } from "./authenticate.ts"
+import { createGateway } from "./index.ts"
+import { readLedgerFigures } from "./ledger-figures.ts"
+import { createPriceList } from "./price.ts"
+import { createTokenBalance } from "./token-balance.ts"
+
+export type RunningGateway = { url: string; port: number; stop(): Promise<void> }
+
+/**
+ * Starts one gateway process: the whole HTTP surface on one port. Resolves when it listens and a
+ * charge would be decided, or after GATEWAY_READY_MS if billing is away; then it answers 503.
+ */
+export async function startGateway(
+  config: Config,
+  stores: { redisUrl: string; databaseUrl: string },
+  { plugins = [] }: { plugins?: readonly AnyElysia[] } = {},
+): Promise<RunningGateway> {
+  const log = createLog("gateway")
+  const sql = connectSql(stores.databaseUrl, { max: 10, applicationName: "fengate gateway" })
+  const database = connectDatabase(stores.databaseUrl, {
+    max: 4,
+    applicationName: "fengate gateway",
+  })
+  const metrics = createMetrics(() => readLedgerFigures({ sql, ledger }))
+  const ledger = await createLedger({
+    redisUrl: stores.redisUrl,
+    sql,
+    onBatch: metrics.batchSent,
+    log,
+  })
+  const prices = await createPriceList(() => loadPrices(sql), log)
+  const guard = createAppGuard({ sql, publicUrl: config.publicUrl })
+  const { readAccount, applyPending, charge } = ledger
+  const gateway = createGateway({
+    steps: {
+      authenticator: createAuthenticator((keyHash) => loadKey(sql, keyHash), log),
+      prices,
+      charge,
+      applyPending,
+      readAccount,
+    },
+    readTokenBalance: createTokenBalance({ guard, readAccount, applyPending }),
+    metrics,
+    publicUrl: config.publicUrl,
+  })
+  const app = createApp({
+    config,
+    db: database.db,
+    sql,
+    ledger,
+    metrics,
+    guard,
+    plugins: [gateway, ...plugins],
+    log,
+  })
+  app.listen({ hostname: config.host, port: config.port })
+  await untilReady(ledger)
+  const port = app.server?.port ?? config.port
+  return { port, url: `http://${config.host}:${port}`, stop }
+
+  /** Requests in flight finish first; then what they need may go. */
+  async function stop(): Promise<void> {
+    await app.stop()
+    await prices.stop()
+    await ledger.stop()
+    await Promise.all([sql.end({ timeout: 5 }), database.sql.end({ timeout: 5 })])
+  }
+}
+
+async function untilReady({ health }: { health(): Promise<{ status: string }> }): Promise<void> {
+  const deadlineAt = performance.now() + GATEWAY_READY_MS
+  while ((await health()).status !== "ready" && performance.now() < deadlineAt) {
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}

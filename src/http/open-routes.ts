@@ -1,0 +1,14 @@
+/**
+ * The routes that answer without a credential. All others are closed; a test walks through every
+ * route of the app and compares.
+ */
+export const OPEN_ROUTES: readonly string[] = [
+  "POST /v1/accounts",
+  "POST /v1/sessions",
+  "GET /v1/interfaces",
+  "GET /livez",
+  "GET /readyz",
+  // Closed by where the client is, or by a token of its own.
+  "GET /metrics",
+  "GET /openapi.json",
+]

@@ -1,0 +1,83 @@
+import { READY, ROLES, type Role } from "./children.ts"
+import { ConfigError, readConfig } from "./config.ts"
+import { codeOf, StartRefused } from "./embedded/processes.ts"
+import { startFlusherProcess } from "./flusher/process.ts"
+import { startGateway } from "./gateway/process.ts"
+import { LedgerRefused } from "./ledger/open.ts"
+import { STOP_TIMEOUT_MS } from "./limits.ts"
+import { createLog } from "./log.ts"
+import { stopRequested } from "./signals.ts"
+import { startEverything } from "./supervisor.ts"
+import { messageOf } from "./ticker.ts"
+
+/**
+ * `bun src/main.ts` starts everything; `bun src/main.ts gateway` or `flusher` one role on servers
+ * that run already. A signal stops it in order.
+ */
+try {
+  process.exit(await main(process.argv[2]))
+} catch (error) {
+  process.stderr.write(`${sentenceFor(error)}\n`)
+  process.exit(1)
+}
+
+async function main(argument: string | undefined): Promise<number> {
+  if (argument === undefined) return await supervise()
+  const role = ROLES.find((name) => name === argument)
+  if (role === undefined) {
+    throw new ConfigError(`There is no role "${argument}": name ${ROLES.join(" or ")}, or none.`)
+  }
+  return await runRole(role)
+}
+
+async function supervise(): Promise<number> {
+  const config = readConfig(process.env)
+  const log = createLog("supervisor")
+  let isStopping = false
+  const stopping = stopRequested().then(() => {
+    isStopping = true
+    // Whatever hangs, a start-up too, must not outlast its roles' and stores' own timeouts.
+    setTimeout(() => process.exit(1), 4 * STOP_TIMEOUT_MS).unref()
+    return null
+  })
+  const everything = await startEverything({
+    config,
+    env: process.env,
+    log,
+    isStopping: () => isStopping,
+  })
+  if (everything === null) return 0
+  if (!isStopping) process.stdout.write(everything.banner)
+  const lost = await Promise.race([stopping, everything.lost])
+  if (lost !== null) log(lost)
+  await everything.stop()
+  return lost === null ? 0 : 1
+}
+
+async function runRole(role: Role): Promise<number> {
+  const config = readConfig(process.env)
+  const { stores } = config
+  if (stores === null) {
+    throw new ConfigError(`The role ${role} needs REDIS_URL and DATABASE_URL: set both.`)
+  }
+  const stopping = stopRequested()
+  const running = await {
+    gateway: () => startGateway(config, stores),
+    flusher: () => startFlusherProcess(stores, createLog("flusher")),
+  }[role]()
+  process.send?.(READY)
+  await stopping
+  await running.stop()
+  return 0
+}
+
+/** What is expected to happen is one sentence; what is not keeps its stack. */
+function sentenceFor(error: unknown): string {
+  const isExpected = [ConfigError, StartRefused, LedgerRefused].some(
+    (kind) => error instanceof kind,
+  )
+  if (isExpected) return messageOf(error)
+  // An error of the system or of a server, such as ECONNREFUSED.
+  if (codeOf(error) !== "") return `Fengate could not start: ${messageOf(error)}`
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}

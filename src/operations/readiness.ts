@@ -1,0 +1,54 @@
+import type { Sql } from "../../db/connection.ts"
+import type { Health, Ledger } from "../ledger/ledger.ts"
+import { READINESS_TIMEOUT_MS } from "../limits.ts"
+
+export type Readiness = Health & { postgres: "reachable" | "unreachable" }
+
+/**
+ * Whether a charge would be decided now, within `READINESS_TIMEOUT_MS` whatever hangs. Postgres is
+ * told but does not count: charges of known keys go on without it, until the lag is too long.
+ */
+export function createReadiness({ sql, ledger }: { sql: Sql; ledger: Pick<Ledger, "health"> }) {
+  /** One look at a time: asking often must not pile up questions that hang. */
+  let postgres: Promise<Readiness["postgres"]> | null = null
+
+  function askPostgres(): Promise<Readiness["postgres"]> {
+    postgres ??= sql`select 1`
+      .then(
+        () => "reachable" as const,
+        () => "unreachable" as const,
+      )
+      .finally(() => {
+        postgres = null
+      })
+    return postgres
+  }
+
+  return {
+    ledger: () => within(ledger.health(), silent),
+    async all(): Promise<Readiness> {
+      const [health, store] = await Promise.all([
+        within(ledger.health(), silent),
+        within(askPostgres(), "unreachable" as const),
+      ])
+      return { ...health, postgres: store }
+    },
+  }
+}
+
+const silent: Health = {
+  status: "unavailable",
+  reasons: [`The ledger did not answer within ${READINESS_TIMEOUT_MS} ms.`],
+}
+
+async function within<Answer>(asked: Promise<Answer>, late: Answer): Promise<Answer> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const deadline = new Promise<Answer>((resolve) => {
+    timer = setTimeout(() => resolve(late), READINESS_TIMEOUT_MS)
+  })
+  try {
+    return await Promise.race([asked, deadline])
+  } finally {
+    clearTimeout(timer)
+  }
+}

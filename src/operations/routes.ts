@@ -1,0 +1,90 @@
+import { timingSafeEqual } from "node:crypto"
+import { Type } from "@sinclair/typebox"
+import type { Sql } from "../../db/connection.ts"
+import { Problem } from "../errors.ts"
+import { type AddressSource, type ClientAddress, isLoopbackAddress } from "../http/address.ts"
+import { CLOSED } from "../http/fields.ts"
+import { createPlugin, describe } from "../http/route.ts"
+import type { Ledger } from "../ledger/ledger.ts"
+import type { Metrics } from "../metrics.ts"
+import { createReadiness } from "./readiness.ts"
+
+const TAG = "Operations"
+
+const State = Type.Object(
+  {
+    status: Type.String({ description: "ready or unavailable" }),
+    reasons: Type.Optional(Type.Array(Type.String(), { description: "with ?verbose" })),
+    postgres: Type.Optional(Type.String({ description: "with ?verbose: reachable or unreachable" })),
+  },
+  CLOSED,
+)
+
+export type OperationsDeps = {
+  sql: Sql
+  ledger: Pick<Ledger, "health">
+  metrics: Pick<Metrics, "text" | "contentType">
+  metricsToken: string | null
+  clientAddress: ClientAddress
+}
+
+export function operationRoutes(deps: OperationsDeps) {
+  return createPlugin().use(healthRoutes(deps)).use(metricRoutes(deps))
+}
+
+function healthRoutes(deps: OperationsDeps) {
+  const readiness = createReadiness(deps)
+  return createPlugin()
+    .get("/livez", () => ({ status: "live" }), {
+      response: { 200: Type.Object({ status: Type.String() }, CLOSED) },
+      ...describe({ tag: TAG, summary: "The process runs" }),
+    })
+    .get(
+      "/readyz",
+      async ({ query: { verbose }, status }) => {
+        if (verbose === undefined) {
+          const { status: state } = await readiness.ledger()
+          return status(state === "ready" ? 200 : 503, { status: state })
+        }
+        const health = await readiness.all()
+        const reasons = health.status === "ready" ? [] : health.reasons
+        const { status: state, postgres } = health
+        return status(state === "ready" ? 200 : 503, { status: state, reasons, postgres })
+      },
+      {
+        query: Type.Object({ verbose: Type.Optional(Type.String({ maxLength: 16 })) }, CLOSED),
+        response: { 200: State, 503: State },
+        ...describe({ tag: TAG, summary: "200 when a charge would work, else 503" }),
+      },
+    )
+}
+
+function metricRoutes({ metrics, metricsToken, clientAddress }: OperationsDeps) {
+  return createPlugin().get(
+    "/metrics",
+    async ({ request, server, set }) => {
+      if (!isLocal(request, server, clientAddress)) requireToken(request.headers, metricsToken)
+      set.headers["content-type"] = metrics.contentType
+      return await metrics.text()
+    },
+    { ...describe({ tag: TAG, summary: "Prometheus, on loopback or with METRICS_TOKEN" }) },
+  )
+}
+
+/** Behind a proxy that is not trusted by name everyone's socket is on loopback: that is not local. */
+function isLocal(request: Request, server: AddressSource, clientAddress: ClientAddress): boolean {
+  const socket = server?.requestIP(request)?.address ?? ""
+  const client = clientAddress(request, server)
+  const isForwarded = request.headers.has("x-forwarded-for") || request.headers.has("forwarded")
+  return isLoopbackAddress(client) && !(isForwarded && client === socket)
+}
+
+function requireToken(headers: Headers, metricsToken: string | null): void {
+  if (metricsToken === null) throw new Problem("not_found")
+  const authorization = headers.get("authorization")
+  if (authorization === null) throw new Problem("missing_credential")
+  const given = Buffer.from(authorization.replace(/^Bearer +/i, ""))
+  const wanted = Buffer.from(metricsToken)
+  const isSame = given.length === wanted.length && timingSafeEqual(given, wanted)
+  if (!isSame) throw new Problem("invalid_credential", { detail: "This is not the METRICS_TOKEN." })
+}

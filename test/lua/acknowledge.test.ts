@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { OPEN_PARTITION_TEXT } from "../../src/ledger/scripts.ts"
+import { type Scripts, startScripts } from "../support/scripts.ts"
+
+let scripts: Scripts
+beforeAll(async () => {
+  scripts = await startScripts()
+  const [slot, accountId] = [await scripts.openSlot(), await scripts.put({ balanceFen: 100 })]
+  for (let batch = 1; batch <= 6; batch++) await scripts.charge({ slot, batch, items: [{ accountId }] })
+})
+afterAll(() => scripts.stop())
+
+type Acknowledgement = { generation?: number; entry: number; records?: number; trim?: number }
+
+async function acknowledge({ generation = 1, entry, records = entry, trim = 0 }: Acknowledgement) {
+  const reply = await scripts.run("acknowledge", {
+    keys: ["{p0}:meta", "{p0}:1:stream"],
+    args: [generation, entry, records, trim].map(String),
+  })
+  return reply.status
+}
+
+async function numbersInStream(): Promise<number[]> {
+  const entries = await scripts.redis.xrange("{p0}:1:stream", "-", "+")
+  return entries.map(([id]) => Number(id.split("-")[1]))
+}
+
+describe("acknowledge", () => {
+  test("notes what is committed, and never goes back", async () => {
+    expect(await acknowledge({ entry: 3 })).toBe("acknowledged")
+    expect(await scripts.meta()).toMatchObject({ flushed: 3, entryFlushed: 3, written: 6, entryNumber: 6 })
+    expect(await acknowledge({ entry: 2 })).toBe("acknowledged")
+    expect(await scripts.meta()).toMatchObject({ flushed: 3, entryFlushed: 3 })
+  })
+
+  test("refuses what this Redis never had, and another generation", async () => {
+    const before = await scripts.meta()
+    expect(await acknowledge({ entry: 7 })).toBe("ahead")
+    expect(await acknowledge({ entry: 6, records: 7 })).toBe("ahead")
+    expect(await acknowledge({ entry: 6, generation: 2, trim: 6 })).toBe("fenced")
+    expect(await scripts.meta()).toEqual(before)
+    expect(await numbersInStream()).toEqual([0, 1, 2, 3, 4, 5, 6])
+  })
+
+  test("trims nothing by itself, and nothing that is not committed", async () => {
+    await acknowledge({ entry: 3 })
+    expect(await numbersInStream()).toEqual([0, 1, 2, 3, 4, 5, 6])
+    await acknowledge({ entry: 3, trim: 6 })
+    expect(await numbersInStream()).toEqual([0, 1, 2, 3, 4, 5, 6])
+  })
+
+  test("keeps the last committed entry, whatever is to be trimmed", async () => {
+    await acknowledge({ entry: 4, trim: 2 })
+    expect(await numbersInStream()).toEqual([3, 4, 5, 6])
+    await acknowledge({ entry: 4, trim: 4 })
+    expect(await numbersInStream()).toEqual([3, 4, 5, 6])
+    await acknowledge({ entry: 6, trim: 5 })
+    expect(await numbersInStream()).toEqual([6])
+    await acknowledge({ entry: 6, trim: 6 })
+    expect(await numbersInStream()).toEqual([6])
+  })
+
+  test("an older acknowledgement that comes late trims no more than it may", async () => {
+    await acknowledge({ entry: 4, trim: 3 })
+    expect(await numbersInStream()).toEqual([6])
+    expect((await scripts.meta()).entryFlushed).toBe(6)
+  })
+})
+
+describe("open_partition", () => {
+  const open = (generation: number, stream = "{p5}:stream") =>
+    scripts.redis.call("EVAL", OPEN_PARTITION_TEXT, 2, "{p5}:meta", stream, generation, 3, 7, "genesis5", 99)
+
+  test("begins a generation once, and never an older one", async () => {
+    expect(await open(2)).toEqual(["fenced"])
+    await scripts.redis.xadd("{p5}:stream", "2-0", "id", "genesis5")
+    expect(await open(2)).toEqual(["opened"])
+    expect(await open(2)).toEqual(["fenced"])
+    expect(await open(1)).toEqual(["fenced"])
+    expect(await open(3, "{p5}:missing")).toEqual(["fenced"])
+    expect(await open(3)).toEqual(["opened"])
+  })
+})

@@ -1,0 +1,184 @@
+import { afterAll, afterEach, beforeAll, expect } from "bun:test"
+import type { Redis } from "ioredis"
+import { startFlusherProcess } from "../../src/flusher/process.ts"
+import { type AccountId, newAccountId, newId, randomChars } from "../../src/ids.ts"
+import type { ChargeOutcome } from "../../src/ledger/batch.ts"
+import { createLedger, type Ledger } from "../../src/ledger/ledger.ts"
+import { startKeeper } from "../../src/ledger/open.ts"
+import type { InstructionKind } from "../../src/ledger/records.ts"
+import { connected, connectRedis } from "../../src/ledger/redis.ts"
+import { fen } from "../../src/money.ts"
+import { type Audit, auditBooks } from "../../src/reconcile/audit.ts"
+import { detailsOf } from "./details.ts"
+import { eventually } from "./eventually.ts"
+import { type Stores, startStores } from "./stores.ts"
+
+/** A ledger as a gateway has it, with its keeper and its flusher, on stores of its own. */
+export type TestLedger = {
+  stores: Stores
+  ledger: Ledger
+  /** A connection past every relay, to look at keys and to break them. */
+  redis: Redis
+  /** What every part has logged. */
+  log: string[]
+  openAccount(account: { balanceFen: number }): Promise<AccountId>
+  /** Commits one more instruction of the account, and does not apply it. */
+  instruct(accountId: AccountId, instruction: NewInstruction): Promise<{ number: number; sourceId: string }>
+  charge(accountId: AccountId, amountFen: number, options?: ChargeOptions): Promise<ChargeOutcome>
+  /** Asserts that the books, recomputed from nothing, have no finding. */
+  books(): Promise<Audit>
+  stop(): Promise<void>
+}
+
+type NewInstruction = { kind: InstructionKind; amountFen?: number; authVersion?: number; ageMs?: number }
+type ChargeOptions = { authVersion?: number; details?: string; requestId?: string }
+
+export type LedgerOptions = {
+  /** Where the gateway finds Redis: a relay's URL. */
+  redisUrl?: string
+  /** False: none. Otherwise where it finds its stores. */
+  flusher?: false | { redisUrl?: string; databaseUrl?: string }
+}
+
+export async function startLedger(stores: Stores, options: LedgerOptions = {}): Promise<TestLedger> {
+  const log: string[] = []
+  const note = (line: string) => void log.push(line)
+  const { redisUrl, databaseUrl, partitions, sql } = stores
+  const keeper = await startKeeper({ redisUrl, databaseUrl, partitions, log: note })
+  const flusher =
+    options.flusher === false
+      ? null
+      : await startFlusherProcess({ redisUrl, databaseUrl, ...options.flusher }, note)
+  const ledger = await createLedger({
+    redisUrl: options.redisUrl ?? redisUrl,
+    sql,
+    onBatch: () => undefined,
+    log: note,
+  })
+  const redis = connectRedis(redisUrl, { name: "test", commandTimeoutMs: 5_000 })
+  await connected(redis, 5_000)
+  await ready(ledger)
+
+  return {
+    ...{ stores, ledger, redis, log, openAccount },
+    instruct: (accountId, instruction) => instruct(stores, accountId, instruction),
+    charge: (accountId, amountFen, chargeOptions) => charge(ledger, accountId, amountFen, chargeOptions),
+    books,
+    stop,
+  }
+
+  async function openAccount({ balanceFen }: { balanceFen: number }): Promise<AccountId> {
+    const accountId = newAccountId()
+    await insertAccount(stores, accountId)
+    if (balanceFen > 0) await instruct(stores, accountId, { kind: "redemption", amountFen: balanceFen })
+    const outcome = await ledger.applyPending(accountId)
+    expect(outcome).toMatchObject({ status: "applied", account: { balanceFen } })
+    return accountId
+  }
+
+  async function books(): Promise<Audit> {
+    const audit = await auditBooks({ sql, redis })
+    expect(audit.findings).toEqual([])
+    expect(audit.creditsFen - audit.debitsFen).toBe(audit.balancesFen)
+    return audit
+  }
+
+  async function stop(): Promise<void> {
+    await ledger.stop()
+    await flusher?.stop()
+    await keeper.stop()
+    redis.disconnect()
+  }
+}
+
+export async function ready(ledger: Ledger): Promise<void> {
+  await eventually(async () => expect(await ledger.health()).toEqual({ status: "ready" }))
+}
+
+/** A row of the account, and its instruction 1. */
+export async function insertAccount({ sql }: Stores, accountId: AccountId): Promise<void> {
+  await sql`
+    insert into accounts (id, email, password_hash, invite_code)
+    values (${accountId}, ${accountId}, 'none', ${accountId})
+  `
+  await sql`insert into instructions (account_id, number, kind, auth_version) values (${accountId}, 1, 'open', 1)`
+}
+
+async function instruct(
+  { sql }: Stores,
+  accountId: AccountId,
+  { kind, amountFen = 0, authVersion = 0, ageMs = 0 }: NewInstruction,
+): Promise<{ number: number; sourceId: string }> {
+  const sourceId = newId("rdm")
+  const [row] = await sql<{ number: number }[]>`
+    with numbered as (
+      update accounts set last_instruction = last_instruction + 1 where id = ${accountId}
+      returning last_instruction
+    )
+    insert into instructions (account_id, number, kind, amount_fen, auth_version, source_id, description, created_at)
+    select ${accountId}, last_instruction, ${kind}, ${amountFen}, ${authVersion}, ${sourceId}, 'from a test',
+      now() - ${ageMs} * interval '1 millisecond'
+    from numbered returning number
+  `
+  if (row === undefined) throw new Error(`no account ${accountId}`)
+  return { number: row.number, sourceId }
+}
+
+function charge(
+  ledger: Ledger,
+  accountId: AccountId,
+  amountFen: number,
+  { authVersion = 1, requestId, details }: ChargeOptions = {},
+): Promise<ChargeOutcome> {
+  return ledger.charge({
+    accountId,
+    amountFen: fen(amountFen),
+    authVersion,
+    details: details ?? detailsOf({ requestId: requestId ?? `req_${randomChars(8)}` }),
+  })
+}
+
+/** One ledger for the tests of a file; after each of them the books of all accounts are recomputed. */
+export function useLedger(options: LedgerOptions & { partitions?: number } = {}): () => TestLedger {
+  let started: TestLedger | null = null
+  const current = (): TestLedger => {
+    if (started === null) throw new Error("the ledger is there only while tests run")
+    return started
+  }
+  beforeAll(async () => {
+    started = await startLedger(await startStores(options), options)
+  })
+  afterEach(async () => {
+    await current().books()
+  })
+  afterAll(async () => {
+    await started?.stop()
+    await started?.stores.stop()
+  })
+  return current
+}
+
+/** Stores and a ledger for one test that breaks them. At its end the books are recomputed. */
+export async function withLedger(
+  options: LedgerOptions & { partitions?: number },
+  run: (test: TestLedger) => Promise<void>,
+): Promise<void> {
+  await withStores(options, async (stores) => {
+    const test = await startLedger(stores, options)
+    await run(test)
+    await test.books()
+    await test.stop()
+  })
+}
+
+export async function withStores(
+  options: { partitions?: number },
+  run: (stores: Stores) => Promise<void>,
+): Promise<void> {
+  const stores = await startStores(options)
+  try {
+    await run(stores)
+  } finally {
+    await stores.stop()
+  }
+}
