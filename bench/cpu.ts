@@ -27,6 +27,16 @@ export function readOwnCpuMs(): number {
   return (user + system) / 1_000
 }
 
+/** CPU time that the whole machine was busy so far, in ms. */
+export function readMachineMs(): number {
+  const [total = ""] = (readIfThere("/proc/stat") ?? "").split("\n")
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softIrq = 0] = total
+    .replace(/^cpu +/, "")
+    .split(" ")
+    .map(Number)
+  return (user + nice + system + irq + softIrq) * MS_PER_TICK
+}
+
 function readProcesses(): Map<number, Entry> {
   const processes = new Map<number, Entry>()
   for (const name of readdirSync("/proc")) {

@@ -42,7 +42,7 @@ const SAMPLE_MS = 20
  * connection is told to end after its next answer.
  */
 export async function runLoad(options: LoadOptions): Promise<Load> {
-  const { accounts, connections, until, progress } = options
+  const { urls, path, accounts, connections, until, progress } = options
   const clients: autocannon.Client[] = []
   const statuses = new Map<number, number>()
   const accepted = new Map<AccountId, number>()
@@ -50,25 +50,27 @@ export async function runLoad(options: LoadOptions): Promise<Load> {
   let startedAt = 0
   let timed = { calls: 0, ms: 0 }
 
-  const finished = Promise.withResolvers<autocannon.Result>()
-  const instance = autocannon(
-    {
-      url: [...options.urls].map((url) => url + options.path),
-      method: "POST",
-      connections,
-      duration: SECONDS_MAX,
-      sampleInt: SAMPLE_MS,
-      ...("callsEach" in until ? { maxConnectionRequests: until.callsEach } : {}),
-      setupClient: (client) => {
-        const share = sharesOf(accounts, { connections, place: clients.length })
-        clients.push(client)
-        prepare(client, share)
-      },
+  const settings = {
+    url: "",
+    method: "POST" as const,
+    connections,
+    duration: SECONDS_MAX,
+    sampleInt: SAMPLE_MS,
+    ...("callsEach" in until ? { maxConnectionRequests: until.callsEach } : {}),
+    setupClient: (client: autocannon.Client) => {
+      const share = sharesOf(accounts, { connections, place: clients.length })
+      clients.push(client)
+      prepare(client, share)
     },
-    (error, result) => (error ? finished.reject(error) : finished.resolve(result)),
+  }
+  // It takes several addresses, one for each connection in turn; its types know of one.
+  const several = Object.assign(settings, { url: urls.map((url) => url + path) })
+  const finished = Promise.withResolvers<autocannon.Result>()
+  const instance = autocannon(several, (error, result) =>
+    error ? finished.reject(error) : finished.resolve(result),
   )
-  instance.on("reqError", () => progress.lost++)
-  instance.on("start", () => {
+  void instance.on("reqError", () => progress.lost++)
+  void instance.on("start", () => {
     startedAt = performance.now()
     if ("seconds" in until) setTimeout(drain, until.seconds * 1_000)
   })

@@ -47,6 +47,7 @@ export function readOptions(args: readonly string[]): Options {
 }
 
 function positive(name: string, text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new RangeError(`--${name} must be a whole number above 0.`)
+  if (!/^[1-9]\d{0,5}$/.test(text))
+    throw new RangeError(`--${name} must be a whole number above 0.`)
   return Number(text)
 }

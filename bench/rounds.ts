@@ -1,4 +1,4 @@
-import { readCpuMs, readOwnCpuMs } from "./cpu.ts"
+import { readCpuMs, readMachineMs, readOwnCpuMs } from "./cpu.ts"
 import { drained, type Lag, readLag } from "./lag.ts"
 import { type Load, type Percentiles, type Progress, runLoad } from "./load.ts"
 import { difference, type Histogram, readFigures } from "./metrics.ts"
@@ -22,6 +22,8 @@ export type Round = {
   generatorMicros: number
   /** Of one core, while it ran. */
   generatorShare: number
+  /** Of one core, what ran meanwhile and is no part of this: it makes every call dearer. */
+  foreignShare: number
   batchItems: Histogram
   chargeSeconds: Histogram
   lagMax: Lag
@@ -45,22 +47,21 @@ export async function runRound(
   const progress: Progress = { calls: 0, refused: 0, lost: 0 }
   // The figures are read outside of what is measured: writing them costs a gateway milliseconds.
   const figures = await readFigures(urls)
-  const cpu = readParts(system)
-  const [ownBefore, startedAt] = [readOwnCpuMs(), performance.now()]
+  const usage = startUsage(system)
   const watch = watchLag(system, { name, progress, terminal })
   const load = await runLoad({ urls, path, accounts, connections, until: { seconds }, progress })
-  const [ownMs, spentMs] = [readOwnCpuMs() - ownBefore, performance.now() - startedAt]
+  const loaded = usage()
   const drainMs = await drained(system.redis)
-  const cpuAfter = readParts(system)
+  const all = usage()
   const lagMax = await watch.stop()
   const figuresAfter = await readFigures(urls)
-  const micros = (part: Part) => ((cpuAfter[part] - cpu[part]) * 1_000) / load.calls
   return {
     callsPerSecond: load.callsPerSecond,
     latencyMs: load.latencyMs,
-    cpuMicros: byPart(micros),
-    generatorMicros: (ownMs * 1_000) / load.calls,
-    generatorShare: ownMs / spentMs,
+    cpuMicros: byPart((part) => (all.partMs[part] * 1_000) / load.calls),
+    generatorMicros: (loaded.ownMs * 1_000) / load.calls,
+    generatorShare: loaded.ownMs / loaded.ms,
+    foreignShare: all.foreignMs / all.ms,
     batchItems: difference(figuresAfter.batchItems, figures.batchItems),
     chargeSeconds: difference(figuresAfter.chargeSeconds, figures.chargeSeconds),
     lagMax,
@@ -79,9 +80,29 @@ export function byPart<Value>(read: (part: Part) => Value): Record<Part, Value> 
   }
 }
 
-function readParts(system: System): Record<Part, number> {
+type Usage = { ms: number; partMs: Record<Part, number>; ownMs: number; foreignMs: number }
+
+/** From now on, however often it is asked: time, and the CPU time of each part in it. */
+function startUsage(system: System): () => Usage {
+  const before = readAll(system)
+  return () => {
+    const now = readAll(system)
+    const partMs = byPart((part) => now.partMs[part] - before.partMs[part])
+    const ownMs = now.ownMs - before.ownMs
+    const partsMs = PARTS.reduce((sum, part) => sum + partMs[part], 0)
+    const foreignMs = Math.max(0, now.machineMs - before.machineMs - ownMs - partsMs)
+    return { ms: now.at - before.at, partMs, ownMs, foreignMs }
+  }
+}
+
+function readAll(system: System) {
   const pids = system.pids()
-  return byPart((part) => readCpuMs(pids[part]))
+  return {
+    at: performance.now(),
+    partMs: byPart((part) => readCpuMs(pids[part])),
+    ownMs: readOwnCpuMs(),
+    machineMs: readMachineMs(),
+  }
 }
 
 /** Keeps the highest lag, and the line on the terminal. */

@@ -35,7 +35,13 @@ const GATEWAY_ENTRY = join(import.meta.dir, "gateway.ts")
 const MAIN_ENTRY = join(import.meta.dir, "..", "src", "main.ts")
 const READY_TIMEOUT_MS = 15_000
 
-export async function startSystem({ gateways: count, log }: { gateways: number; log: Log }): Promise<System> {
+export async function startSystem({
+  gateways: count,
+  log,
+}: {
+  gateways: number
+  log: Log
+}): Promise<System> {
   const dir = mkdtempSync(join(tmpdir(), "fengate-bench-"))
   const stops: (() => Promise<unknown> | void)[] = [() => rmSync(dir, { recursive: true })]
   const stop = async () => {
@@ -49,7 +55,11 @@ export async function startSystem({ gateways: count, log }: { gateways: number; 
     stops.push(() => keeper.stop())
     const clients = await connectClients(stores)
     stops.push(() => clients.end())
-    const flusher = startProgram([MAIN_ENTRY, "flusher"], { dir, name: "flusher", env: envOf(stores) })
+    const flusher = startProgram([MAIN_ENTRY, "flusher"], {
+      dir,
+      name: "flusher",
+      env: envOf(stores),
+    })
     stops.push(() => flusher.stop())
 
     const gateways: Gateway[] = []

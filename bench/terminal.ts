@@ -8,7 +8,8 @@ export function createTerminal(): Terminal {
   const isInteractive = process.stdout.isTTY
   return {
     live(line) {
-      if (isInteractive) process.stdout.write(`\r\x1b[K${line.slice(0, process.stdout.columns - 1)}`)
+      if (isInteractive)
+        process.stdout.write(`\r\x1b[K${line.slice(0, process.stdout.columns - 1)}`)
     },
     say(line) {
       process.stdout.write(`${isInteractive ? "\r\x1b[K" : ""}${line}\n`)

@@ -270,8 +270,12 @@ export const auditLog = pgTable(
 )
 
 /** Counted attempts (failed logins, unknown codes, registrations) in fixed windows. */
-export const attempts = pgTable("attempts", {
-  key: text("key").primaryKey(),
-  count: integer("count").notNull(),
-  windowEndsAt: moment("window_ends_at").notNull(),
-})
+export const attempts = pgTable(
+  "attempts",
+  {
+    key: text("key").primaryKey(),
+    count: integer("count").notNull(),
+    windowEndsAt: moment("window_ends_at").notNull(),
+  },
+  (table) => [index("attempts_window").on(table.windowEndsAt)],
+)

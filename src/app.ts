@@ -44,7 +44,17 @@ export function createApp({ config, db, sql, ledger, metrics, guard, plugins, lo
   const app = createEdge({ log })
   for (const plugin of plugins) app.use(plugin)
   return app
-    .use(accountRoutes({ sql, ledger, attempts, passwords, registrationsPerHour, guard, clientAddress }))
+    .use(
+      accountRoutes({
+        sql,
+        ledger,
+        attempts,
+        passwords,
+        registrationsPerHour,
+        guard,
+        clientAddress,
+      }),
+    )
     .use(sessionRoutes({ sql, attempts, passwords, guard, clientAddress, publicUrl }))
     .use(keyRoutes({ sql, ledger, guard }))
     .use(interfaceRoutes({ db }))

@@ -4,6 +4,9 @@
 export const BODY_BYTES_MAX = 65_536
 /** Bun's own bound, whose bare 413 no hook sees: far above every bound of ours. */
 export const SERVER_BODY_BYTES_MAX = 1_073_741_824
+/** How deeply a body may be nested; one this small cannot be nested so deeply that it matters. */
+export const JSON_DEPTH_MAX = 32
+export const JSON_SHALLOW_BYTES = 256
 /** How many faults of one request are listed in its refusal. */
 export const VIOLATIONS_MAX = 20
 export const DESCRIPTION_CHARS_MAX = 200

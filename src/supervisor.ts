@@ -16,6 +16,8 @@ import { allOrNone, keepRunning } from "./restarts.ts"
  * own, which are started again when they end by themselves.
  */
 
+const KEEPER_STOP_TIMEOUT_MS = 2_000
+
 type Stop = () => Promise<void>
 type Stores = { redisUrl: string; databaseUrl: string }
 type Environment = Record<string, string | undefined>
@@ -60,7 +62,8 @@ async function startInOrder(start: Start, stops: Stop[]): Promise<Omit<Everythin
   if (isStopping()) return null
   await migrate(stores.databaseUrl)
   const keeper = await startKeeper({ ...stores, partitions: config.partitions, log })
-  stops.push(keeper.stop)
+  // It may wait for a server that is gone; nothing that it holds would be lost.
+  stops.push(() => Promise.race([keeper.stop(), Bun.sleep(KEEPER_STOP_TIMEOUT_MS)]))
   if (isStopping()) return null
   const isEmbedded = config.stores === null
   const { madeAdmin } = await bootstrap({

@@ -183,6 +183,7 @@ ALTER TABLE "redemptions" ADD CONSTRAINT "redemptions_code_id_redemption_codes_i
 ALTER TABLE "sessions" ADD CONSTRAINT "sessions_account_id_accounts_id_fk" FOREIGN KEY ("account_id") REFERENCES "public"."accounts"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "account_snapshots_partition" ON "account_snapshots" USING btree ("partition");--> statement-breakpoint
 CREATE INDEX "api_keys_account" ON "api_keys" USING btree ("account_id","created_at");--> statement-breakpoint
+CREATE INDEX "attempts_window" ON "attempts" USING btree ("window_ends_at");--> statement-breakpoint
 CREATE INDEX "audit_log_at" ON "audit_log" USING btree ("at");--> statement-breakpoint
 CREATE INDEX "change_records_position" ON "change_records" USING btree ("partition","position");--> statement-breakpoint
 CREATE INDEX "instructions_not_flushed" ON "instructions" USING btree ("created_at") WHERE not flushed;--> statement-breakpoint

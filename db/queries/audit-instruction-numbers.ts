@@ -1,6 +1,11 @@
 import type { Sql } from "../connection.ts"
 
-export type WrongNumbers = { accountId: string; snapshotNumber: number; flushed: number; highestFlushed: number }
+export type WrongNumbers = {
+  accountId: string
+  snapshotNumber: number
+  flushed: number
+  highestFlushed: number
+}
 
 /**
  * Callers may rely on: of an account that is not answered, the instructions marked as flushed are

@@ -1,6 +1,12 @@
 import type { Sql } from "../connection.ts"
 
-export type WrongPositions = { partition: number; watermark: number; records: number; distinct: number; highest: number }
+export type WrongPositions = {
+  partition: number
+  watermark: number
+  records: number
+  distinct: number
+  highest: number
+}
 
 /**
  * Callers may rely on: in a partition that is not answered, the records have the positions 1 to n,

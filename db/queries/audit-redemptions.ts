@@ -1,6 +1,11 @@
 import type { Sql } from "../connection.ts"
 
-export type WrongRedemption = { redemptionId: string; accountId: string; instructions: number; records: number }
+export type WrongRedemption = {
+  redemptionId: string
+  accountId: string
+  instructions: number
+  records: number
+}
 
 /**
  * Callers may rely on: a redemption that is not answered has one instruction, of its account and

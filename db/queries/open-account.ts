@@ -14,7 +14,9 @@ export type NewAccount = {
 }
 
 /** `expiresAt` is the session's; null without one. */
-export type OpenAccountOutcome = { status: "opened"; expiresAt: Date | null } | { status: "email_taken" }
+export type OpenAccountOutcome =
+  | { status: "opened"; expiresAt: Date | null }
+  | { status: "email_taken" }
 
 /**
  * Makes an account, its instruction number 1 (which opens it in Redis), and a first session.
@@ -47,5 +49,7 @@ export async function openAccount(sql: Sql, account: NewAccount): Promise<OpenAc
     )
     select (select expires_at from logged_in) as "expiresAt" from opened
   `
-  return row === undefined ? { status: "email_taken" } : { status: "opened", expiresAt: row.expiresAt }
+  return row === undefined
+    ? { status: "email_taken" }
+    : { status: "opened", expiresAt: row.expiresAt }
 }

@@ -15,7 +15,12 @@ export type RedeemRow =
   | { status: "redeemed"; amountFen: string; secondsLeft: null }
   | { status: "code_not_found" | "rate_limited"; amountFen: null; secondsLeft: number }
   | {
-      status: "already_redeemed" | "code_not_active" | "code_used_up" | "balance_too_large" | "raced"
+      status:
+        | "already_redeemed"
+        | "code_not_active"
+        | "code_used_up"
+        | "balance_too_large"
+        | "raced"
       amountFen: null
       secondsLeft: null
     }

@@ -85,6 +85,10 @@ async function setTrialCode(sql: Sql, isOffered: boolean): Promise<void> {
     await offerTrialCode(sql, made, auditOf(SYSTEM, "redemption_code.created", { reason }))
   } else {
     const reason = "the installation does not run on loopback with its own stores any more"
-    await withdrawTrialCode(sql, TRIAL_CODE, auditOf(SYSTEM, "redemption_code.disabled", { reason }))
+    await withdrawTrialCode(
+      sql,
+      TRIAL_CODE,
+      auditOf(SYSTEM, "redemption_code.disabled", { reason }),
+    )
   }
 }

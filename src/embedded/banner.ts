@@ -10,7 +10,7 @@ type Banner = {
 
 const JSON_TYPE = "-H 'content-type: application/json'"
 
-/** What the terminal shows when everything runs: where, who administers it, and a first paid call. */
+/** What the terminal shows when all runs: where, who administers it, and a first paid call. */
 export function composeBanner({ url, madeAdmin, trial, hasTrialCode }: Banner): string {
   const redeem = hasTrialCode
     ? ["", "# 2. Recharge it by a redemption code: 10 CNY", redemption(url)]
@@ -34,10 +34,13 @@ export function composeBanner({ url, madeAdmin, trial, hasTrialCode }: Banner): 
   ].join("\n")
 }
 
-/** Shows the answer, and keeps the access token for the lines that follow. */
+/**
+ * Shows the answer, and keeps the access token for the lines that follow. sed itself writes to
+ * standard error: tee cannot where that is a socket.
+ */
 function registration(url: string, trial: Banner["trial"]): string {
   const post = `curl -sS ${url}/v1/accounts ${JSON_TYPE} -d '${JSON.stringify(trial)}'`
-  return `TOKEN=$(${post} | tee /dev/stderr | ${fieldOf("accessToken")}); echo`
+  return `TOKEN=$(${post} | sed -E -e 'w /dev/stderr' -e '${pick("accessToken")}'); echo`
 }
 
 function redemption(url: string): string {
@@ -46,9 +49,10 @@ function redemption(url: string): string {
 
 function paidCall(url: string): string {
   const makeKey = `curl -sS ${url}/v1/keys -H "authorization: Bearer $TOKEN" ${JSON_TYPE} -d '{"name":"first"}'`
-  return `curl -sS ${url}/v1/charges -H "authorization: Bearer $(${makeKey} | ${fieldOf("key")})" ${JSON_TYPE} -d '{"interface":"user.login"}'; echo`
+  return `curl -sS ${url}/v1/charges -H "authorization: Bearer $(${makeKey} | sed -E '${pick("key")}')" ${JSON_TYPE} -d '{"interface":"user.login"}'; echo`
 }
 
-function fieldOf(name: string): string {
-  return `sed -E 's/.*"${name}":"([^"]*)".*/\\1/'`
+/** The sed command that leaves of compact JSON the value of one field. */
+function pick(name: string): string {
+  return `s/.*"${name}":"([^"]*)".*/\\1/`
 }

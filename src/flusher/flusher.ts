@@ -73,9 +73,11 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
   /** Reads and writes one batch. Answers the new place, or null where it has to be looked up. */
   async function step(place: Place): Promise<Place | null> {
     const startedAt = performance.now()
+    // An answer that was on its way when it was asked to stop says nothing of what came since.
+    const isLast = isStopping
     const entries = await readEntries(redis, place)
     if (entries.length === 0) {
-      isDone = isStopping
+      isDone = isLast
       await pause(FLUSH_INTERVAL_MS)
       return place
     }

@@ -16,8 +16,6 @@ type Incoming = { request: Request }
 
 /** Hooks for `resolve`: each gives the handler its `principal`, or ends the request with 401/403. */
 export type Guard = {
-  /** Who makes this request; throws `Problem` 401 where nobody known does, 403 across sites. */
-  identify(request: Request): Promise<Principal>
   account(incoming: Incoming): Promise<{ principal: Principal }>
   admin(incoming: Incoming): Promise<{ principal: Principal }>
 }
@@ -52,7 +50,6 @@ export function createGuard({ publicUrl, loadSession }: GuardDeps): Guard {
   }
 
   return {
-    identify,
     account: async ({ request }) => ({ principal: await identify(request) }),
     admin: async ({ request }) => {
       const principal = await identify(request)

@@ -1,5 +1,5 @@
 import { Problem } from "../errors.ts"
-import { BODY_BYTES_MAX } from "../limits.ts"
+import { BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_SHALLOW_BYTES } from "../limits.ts"
 
 type BodyReader = (context: { request: Request }, contentType: string) => Promise<unknown>
 
@@ -19,9 +19,28 @@ export function createJsonBody(bytesMax: number): BodyReader {
     if (contentType !== "application/json" && contentType !== "") requireJson(contentType)
     const length = request.headers.get("content-length")
     if (length === null) return readUnannounced(request, bytesMax)
-    if (Number(length) > bytesMax) throw tooLarge(bytesMax)
-    return length === "0" ? Promise.resolve(null) : request.json()
+    const bytes = Number(length)
+    if (bytes > bytesMax) throw tooLarge(bytesMax)
+    if (bytes === 0) return Promise.resolve(null)
+    return bytes <= JSON_SHALLOW_BYTES ? request.json() : request.json().then(requireShallow)
   }
+}
+
+/**
+ * Nothing of ours is nested deeply, and a refusal of what is costs seconds: the framework writes it
+ * out, indented (30,000 levels took 10 s).
+ */
+function requireShallow(body: unknown): unknown {
+  if (isShallow(body, JSON_DEPTH_MAX)) return body
+  throw new Problem("malformed_json", {
+    detail: `The body is nested deeper than ${JSON_DEPTH_MAX} levels. No request needs that.`,
+  })
+}
+
+function isShallow(value: unknown, depthLeft: number): boolean {
+  if (typeof value !== "object" || value === null) return true
+  if (depthLeft === 0) return false
+  return Object.values(value).every((inner) => isShallow(inner, depthLeft - 1))
 }
 
 function requireJson(contentType: string): void {
@@ -40,7 +59,8 @@ async function readUnannounced(request: Request, bytesMax: number): Promise<unkn
     if (bytes > bytesMax) throw tooLarge(bytesMax)
     chunks.push(chunk)
   }
-  return bytes === 0 ? null : JSON.parse(Buffer.concat(chunks).toString("utf8"))
+  if (bytes === 0) return null
+  return requireShallow(JSON.parse(Buffer.concat(chunks).toString("utf8")))
 }
 
 function tooLarge(bytesMax: number): Problem {

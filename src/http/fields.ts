@@ -20,12 +20,6 @@ export const Email = Type.String({ description: "an e-mail address" })
 /** Empty: a 204 has no body. */
 export const Nothing = Type.Void({ description: "No content." })
 
-export const orNull = <
-  Schema extends ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer>,
->(
-  schema: Schema,
-) => Type.Union([schema, Type.Null()], { description: schema.description ?? "" })
-
 type TextBounds = { min?: number; max: number; example?: string }
 
 /** Text that ends up in Postgres, which refuses NUL: no control characters at all. */

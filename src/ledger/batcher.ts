@@ -6,6 +6,7 @@ import {
   SETTLE_RETRY_MS,
   UNFLUSHED_RECORDS_MAX,
 } from "../limits.ts"
+import { AMOUNT_FEN_MAX } from "../money.ts"
 import {
   type Batch,
   type ChargeItem,
@@ -66,6 +67,11 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
   return { charge, state: () => state, stop }
 
   function charge(item: ChargeItem): Promise<ChargeOutcome> {
+    const { amountFen } = item
+    // A record of nothing would halt the flusher, and one above the largest is not exact for ever.
+    if (amountFen < 1 || amountFen > AMOUNT_FEN_MAX) {
+      return Promise.reject(new RangeError(`not an amount to charge: ${amountFen}`))
+    }
     if (state !== "open" || isStopping) return Promise.resolve(UNAVAILABLE)
     return new Promise((settle) => {
       let last = waiting.at(-1)

@@ -48,6 +48,8 @@ export async function startKeeper(settings: {
   let complaint = ""
   try {
     await connected(redis, 10_000)
+    // Also where another process has opened the ledger: a start with wrong settings is refused.
+    await requireStores(stores, partitions)
     await openLedger(stores, partitions)
   } catch (error) {
     await release()
@@ -90,13 +92,12 @@ export async function startKeeper(settings: {
 
 /** Answers true where it had to open, false where the ledger was open already. */
 async function openLedger(stores: Stores, partitions: number): Promise<boolean> {
-  if (await isLoaded(stores)) return false
+  if (await isOpen(stores)) return false
   const connection = await stores.sql.reserve()
   try {
     await connection`select pg_advisory_lock(${OPENING_LOCK})`
-    if (await isLoaded(stores)) return false
-    await requireDurable(stores.redis)
-    await requirePartitions(stores.sql, partitions)
+    if (await isOpen(stores)) return false
+    await requireStores(stores, partitions)
     for (const watermark of await readWatermarks(stores.sql)) {
       await openPartition(stores, { watermark, partitions })
     }
@@ -108,12 +109,23 @@ async function openLedger(stores: Stores, partitions: number): Promise<boolean> 
   }
 }
 
-async function isLoaded({ redis, sql }: Stores): Promise<boolean> {
+/** Scripts outlive FLUSHALL: they refuse then, and it is for the keeper to find out why. */
+async function isOpen({ redis, sql }: Stores): Promise<boolean> {
   const opening = await readOpening(sql).catch(() => null)
   if (opening === null || opening.opening === 0) return false
   const hashes = Object.values(scriptHashes(opening.opening))
   const loaded = await redis.call("SCRIPT", "EXISTS", ...hashes)
-  return Array.isArray(loaded) && loaded.every((flag) => Number(flag) === 1)
+  if (!Array.isArray(loaded) || !loaded.every((flag) => Number(flag) === 1)) return false
+  for (const [partition, generation] of opening.generations.entries()) {
+    const meta = await redis.getBuffer(metaKey(partition))
+    if (meta === null || decodeMeta(meta).generation !== generation) return false
+  }
+  return true
+}
+
+async function requireStores({ redis, sql }: Stores, partitions: number): Promise<void> {
+  await requireDurable(redis)
+  await requirePartitions(sql, partitions)
 }
 
 /** A Redis that may evict, or that forgets at a restart, cannot hold money (DESIGN section 7). */

@@ -19,6 +19,8 @@ export function connectRedis(
     enableAutoPipelining: false,
     enableReadyCheck: false,
     commandTimeout: commandTimeoutMs,
+    // A connection that died without a sign stays "ready" for ever; it is replaced instead.
+    socketTimeout: commandTimeoutMs,
     connectTimeout: 1_000,
     retryStrategy: (tries) => Math.min(25 * 2 ** Math.min(tries, 5), 500) + Math.random() * 25,
     protocol: 2,

@@ -15,7 +15,9 @@ const State = Type.Object(
   {
     status: Type.String({ description: "ready or unavailable" }),
     reasons: Type.Optional(Type.Array(Type.String(), { description: "with ?verbose" })),
-    postgres: Type.Optional(Type.String({ description: "with ?verbose: reachable or unreachable" })),
+    postgres: Type.Optional(
+      Type.String({ description: "with ?verbose: reachable or unreachable" }),
+    ),
   },
   CLOSED,
 )

@@ -6,7 +6,8 @@ let scripts: Scripts
 beforeAll(async () => {
   scripts = await startScripts()
   const [slot, accountId] = [await scripts.openSlot(), await scripts.put({ balanceFen: 100 })]
-  for (let batch = 1; batch <= 6; batch++) await scripts.charge({ slot, batch, items: [{ accountId }] })
+  for (let batch = 1; batch <= 6; batch++)
+    await scripts.charge({ slot, batch, items: [{ accountId }] })
 })
 afterAll(() => scripts.stop())
 
@@ -28,7 +29,12 @@ async function numbersInStream(): Promise<number[]> {
 describe("acknowledge", () => {
   test("notes what is committed, and never goes back", async () => {
     expect(await acknowledge({ entry: 3 })).toBe("acknowledged")
-    expect(await scripts.meta()).toMatchObject({ flushed: 3, entryFlushed: 3, written: 6, entryNumber: 6 })
+    expect(await scripts.meta()).toMatchObject({
+      flushed: 3,
+      entryFlushed: 3,
+      written: 6,
+      entryNumber: 6,
+    })
     expect(await acknowledge({ entry: 2 })).toBe("acknowledged")
     expect(await scripts.meta()).toMatchObject({ flushed: 3, entryFlushed: 3 })
   })
@@ -69,7 +75,18 @@ describe("acknowledge", () => {
 
 describe("open_partition", () => {
   const open = (generation: number, stream = "{p5}:stream") =>
-    scripts.redis.call("EVAL", OPEN_PARTITION_TEXT, 2, "{p5}:meta", stream, generation, 3, 7, "genesis5", 99)
+    scripts.redis.call(
+      "EVAL",
+      OPEN_PARTITION_TEXT,
+      2,
+      "{p5}:meta",
+      stream,
+      generation,
+      3,
+      7,
+      "genesis5",
+      99,
+    )
 
   test("begins a generation once, and never an older one", async () => {
     expect(await open(2)).toEqual(["fenced"])

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { type AccountId, newAccountId, randomChars } from "../../src/ids.ts"
-import { decodeAccount } from "../../src/ledger/records.ts"
 import { encodeInstruction, type Instruction } from "../../src/ledger/instructions.ts"
+import { decodeAccount } from "../../src/ledger/records.ts"
 import { fen } from "../../src/money.ts"
 import { keyOf, type Scripts, startScripts } from "../support/scripts.ts"
 
@@ -33,14 +33,43 @@ describe("instructions", () => {
     const { entryNumber, written } = await scripts.meta()
     const raise = instruction({ number: 3, kind: "auth_version", authVersion: 2, sourceId: null })
     expect(await apply(accountId, [open(), credit(2, 500), raise, credit(4, 7)])).toEqual({
-      ...{ balanceFen: fen(507), heldFen: fen(0), seq: 2, instruction: 4, authVersion: 2, status: "open" },
+      ...{
+        balanceFen: fen(507),
+        heldFen: fen(0),
+        seq: 2,
+        instruction: 4,
+        authVersion: 2,
+        status: "open",
+      },
     })
-    expect(await scripts.meta()).toMatchObject({ entryNumber: entryNumber + 1, written: written + 2 })
+    expect(await scripts.meta()).toMatchObject({
+      entryNumber: entryNumber + 1,
+      written: written + 2,
+    })
     expect((await scripts.entries()).at(-1)?.records).toMatchObject([
       { accountId, kind: "open", type: 0, seq: 0, instruction: { number: 1, authVersion: 1 } },
-      { kind: "redemption", type: 1, seq: 1, amountFen: 500, sourceId: "rdm_2", instruction: { number: 2 } },
-      { kind: "auth_version", type: 0, seq: 1, sourceId: null, instruction: { number: 3, authVersion: 2 } },
-      { kind: "redemption", type: 1, seq: 2, balanceAfterFen: 507, instruction: { number: 4, authVersion: 2 } },
+      {
+        kind: "redemption",
+        type: 1,
+        seq: 1,
+        amountFen: 500,
+        sourceId: "rdm_2",
+        instruction: { number: 2 },
+      },
+      {
+        kind: "auth_version",
+        type: 0,
+        seq: 1,
+        sourceId: null,
+        instruction: { number: 3, authVersion: 2 },
+      },
+      {
+        kind: "redemption",
+        type: 1,
+        seq: 2,
+        balanceAfterFen: 507,
+        instruction: { number: 4, authVersion: 2 },
+      },
     ])
   })
 
@@ -51,7 +80,10 @@ describe("instructions", () => {
     const again = await apply(accountId, [open(), credit(2, 500)])
     expect(again).toMatchObject({ balanceFen: 500, instruction: 2 })
     expect((await scripts.meta()).entryNumber).toBe(entryNumber)
-    expect(await apply(accountId, [credit(2, 500), credit(3, 1)])).toMatchObject({ balanceFen: 501, seq: 2 })
+    expect(await apply(accountId, [credit(2, 500), credit(3, 1)])).toMatchObject({
+      balanceFen: 501,
+      seq: 2,
+    })
   })
 
   test("stop at a gap, and nothing before it is written either", async () => {
@@ -78,12 +110,27 @@ describe("instructions", () => {
 
   test("that are none answer the state as it is", async () => {
     const accountId = await scripts.put({ balanceFen: 5, heldFen: 2, seq: 9, instruction: 4 })
-    expect(await apply(accountId, [])).toMatchObject({ balanceFen: 5, heldFen: 2, seq: 9, instruction: 4 })
+    expect(await apply(accountId, [])).toMatchObject({
+      balanceFen: 5,
+      heldFen: 2,
+      seq: 9,
+      instruction: 4,
+    })
   })
 
   test("keep what is held, and what a later version keeps behind the state", async () => {
-    const accountId = await scripts.put({ balanceFen: 5, heldFen: 2, seq: 9, instruction: 4, rest: "later" })
-    expect(await apply(accountId, [credit(5, 1)])).toMatchObject({ balanceFen: 6, heldFen: 2, seq: 10 })
+    const accountId = await scripts.put({
+      balanceFen: 5,
+      heldFen: 2,
+      seq: 9,
+      instruction: 4,
+      rest: "later",
+    })
+    expect(await apply(accountId, [credit(5, 1)])).toMatchObject({
+      balanceFen: 6,
+      heldFen: 2,
+      seq: 10,
+    })
     expect((await scripts.stateBytes(accountId))?.subarray(33).toString()).toBe("later")
   })
 
@@ -91,13 +138,18 @@ describe("instructions", () => {
     const accountId = newAccountId()
     await apply(accountId, [open(), credit(2, 9_000_000_000_000_000)])
     expect(await apply(accountId, [credit(3, 1)])).toBe("too_large")
-    expect(await scripts.state(accountId)).toMatchObject({ balanceFen: 9_000_000_000_000_000, instruction: 2 })
+    expect(await scripts.state(accountId)).toMatchObject({
+      balanceFen: 9_000_000_000_000_000,
+      instruction: 2,
+    })
   })
 
   test("are exact at every size, in state and stream", async () => {
     for (const amount of [1, 90_000_000_000_000, 999_999_999_999_999, 1_000_000_000_000_001]) {
       const accountId = newAccountId()
-      expect(await apply(accountId, [open(), credit(2, amount)])).toMatchObject({ balanceFen: amount })
+      expect(await apply(accountId, [open(), credit(2, amount)])).toMatchObject({
+        balanceFen: amount,
+      })
       expect((await scripts.entries()).at(-1)?.records.at(-1)).toMatchObject({
         ...{ amountFen: amount, balanceBeforeFen: 0, balanceAfterFen: amount },
       })

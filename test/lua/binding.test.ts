@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test"
+import { expect, setDefaultTimeout, test } from "bun:test"
 import { Redis } from "ioredis"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { SCRIPT_NAMES, type ScriptName, scriptHashes } from "../../src/ledger/scripts.ts"
@@ -7,6 +7,8 @@ import { eventually } from "../support/eventually.ts"
 import { startLedger, withStores } from "../support/ledger.ts"
 import { readLuaFiles } from "../support/lua-files.ts"
 import { startRelay } from "../support/relay.ts"
+
+setDefaultTimeout(30_000)
 
 const FILES: Record<ScriptName, string> = {
   charge: "charge",
@@ -62,7 +64,9 @@ test("TypeScript passes to each script the keys and arguments of its header, in 
     const calls = commands.flatMap((command) => readCall(command, scripts))
     monitor.disconnect()
     await relay.stop()
-    expect(new Set(calls.map(({ script }) => script))).toEqual(new Set(readLuaFiles().map(({ name }) => name)))
+    expect(new Set(calls.map(({ script }) => script))).toEqual(
+      new Set(readLuaFiles().map(({ name }) => name)),
+    )
     for (const call of calls) expectToFit(call)
   })
 })
@@ -71,7 +75,8 @@ function readCall(command: string[], scripts: Record<ScriptName, string>): Call[
   const [verb = "", what = "", count = "0", ...rest] = command
   if (!/^eval(sha)?$/i.test(verb)) return []
   const name = SCRIPT_NAMES.find((script) => scripts[script] === what)
-  const isOpening = verb.toLowerCase() === "eval" && what.includes("open_partition: begins a generation")
+  const isOpening =
+    verb.toLowerCase() === "eval" && what.includes("open_partition: begins a generation")
   const script = name === undefined ? (isOpening ? "open_partition" : "unknown") : FILES[name]
   return [{ script, keys: rest.slice(0, Number(count)), args: rest.slice(Number(count)) }]
 }
@@ -82,5 +87,6 @@ function expectToFit({ script, keys, args }: Call): void {
   expect([script, keys.length]).toEqual([script, file.keys.length])
   expect([script, args.length]).toEqual([script, file.args.length])
   for (const [i, name] of file.keys.entries()) expect(keys[i]).toMatch(KEYS[name] ?? "no such key")
-  for (const [i, name] of file.args.entries()) expect(args[i]).toMatch(ARGS[name] ?? "no such argument")
+  for (const [i, name] of file.args.entries())
+    expect(args[i]).toMatch(ARGS[name] ?? "no such argument")
 }

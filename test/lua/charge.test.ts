@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import { BATCH_ITEMS_MAX } from "../../src/limits.ts"
 import { newAccountId } from "../../src/ids.ts"
 import { metaKey, streamKey } from "../../src/ledger/keys.ts"
+import { BATCH_ITEMS_MAX } from "../../src/limits.ts"
 import { type BatchOf, type NewState, type Scripts, startScripts } from "../support/scripts.ts"
 
 let scripts: Scripts
@@ -64,10 +64,15 @@ describe("an item is refused alone, and changes nothing of its account", () => {
   for (const [status, state, known] of rows) {
     test(status, async () => {
       const slot = await scripts.openSlot()
-      const accountId = state === null ? newAccountId() : await scripts.put({ rest: "later", ...state })
+      const accountId =
+        state === null ? newAccountId() : await scripts.put({ rest: "later", ...state })
       const before = await scripts.stateBytes(accountId)
       const { entryNumber } = await scripts.meta()
-      const { outcomes } = await scripts.charge({ slot, batch: 1, items: [{ accountId, amountFen: 3 }] })
+      const { outcomes } = await scripts.charge({
+        slot,
+        batch: 1,
+        items: [{ accountId, amountFen: 3 }],
+      })
       expect<object[]>(outcomes).toEqual([{ status, ...known }])
       expect(await scripts.stateBytes(accountId)).toEqual(before)
       expect((await scripts.meta()).entryNumber).toBe(entryNumber)
@@ -105,7 +110,9 @@ describe("one batch", () => {
       { status: "accepted", balanceFen: 0, seq: 3 },
     ])
     const records = (await scripts.entries()).at(-1)?.records ?? []
-    expect(records.map(({ seq, amountFen, balanceAfterFen }) => [seq, amountFen, balanceAfterFen])).toEqual([
+    expect(
+      records.map(({ seq, amountFen, balanceAfterFen }) => [seq, amountFen, balanceAfterFen]),
+    ).toEqual([
       [1, 4, 6],
       [2, 5, 1],
       [3, 1, 0],
@@ -124,12 +131,18 @@ describe("one batch", () => {
       balances.map((balance) => (balance > 0 ? "accepted" : "insufficient_balance")),
     )
     const accepted = outcomes.filter(({ status }) => status === "accepted").length
-    expect(await scripts.meta()).toMatchObject({ written: written + accepted, entryNumber: entryNumber + 1 })
+    expect(await scripts.meta()).toMatchObject({
+      written: written + accepted,
+      entryNumber: entryNumber + 1,
+    })
   })
 
   test("writes one entry, which names its batch, its predecessor and the time of the answer", async () => {
     const slot = await scripts.openSlot()
-    const [first, second] = [await scripts.put({ balanceFen: 9 }), await scripts.put({ balanceFen: 9 })]
+    const [first, second] = [
+      await scripts.put({ balanceFen: 9 }),
+      await scripts.put({ balanceFen: 9 }),
+    ]
     const { entryId: previousId, entryNumber } = await scripts.meta()
     const items = [{ accountId: first }, { accountId: second }, { accountId: first }]
     const { outcomes } = await scripts.charge({ slot, batch: 1, items, entryId: "entry--1" })
@@ -151,7 +164,10 @@ describe("one batch", () => {
     const items = [{ accountId: newAccountId() }]
     await scripts.charge({ slot, batch: 1, items })
     expect((await scripts.charge({ slot, batch: 2, items })).status).toBe("done")
-    expect(await scripts.meta()).toMatchObject({ entryNumber: before.entryNumber, written: before.written })
+    expect(await scripts.meta()).toMatchObject({
+      entryNumber: before.entryNumber,
+      written: before.written,
+    })
   })
 
   test("never goes back in time, whatever the clock of Redis says", async () => {
@@ -180,6 +196,8 @@ test("the back-pressure bound counts what is written and not flushed", async () 
 
 async function everything(): Promise<Record<string, string>> {
   const keys = (await scripts.redis.keys("*")).sort()
-  const dumps = await Promise.all(keys.map(async (key) => (await scripts.redis.dumpBuffer(key))?.toString("hex") ?? ""))
+  const dumps = await Promise.all(
+    keys.map(async (key) => (await scripts.redis.dumpBuffer(key))?.toString("hex") ?? ""),
+  )
   return Object.fromEntries(keys.map((key, i) => [key, dumps[i] ?? ""]))
 }

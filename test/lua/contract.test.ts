@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
+import { newAccountId } from "../../src/ids.ts"
 import { type ChargeOutcome, createBatch } from "../../src/ledger/batch.ts"
 import { KIND_BYTES } from "../../src/ledger/records.ts"
 import { readReply } from "../../src/ledger/run-script.ts"
-import { newAccountId } from "../../src/ids.ts"
 import { fen } from "../../src/money.ts"
 import { readLuaFiles, readLuaReadme } from "../support/lua-files.ts"
 
@@ -21,10 +21,15 @@ describe("every script", () => {
     })
 
     test(`${name} uses each key and argument that it names, and no other`, () => {
-      const used = (what: string) => new Set([...body.matchAll(new RegExp(`\\b${what}\\[(\\d+)\\]`, "g"))].map(([, n]) => Number(n)))
+      const used = (what: string) =>
+        new Set(
+          [...body.matchAll(new RegExp(`\\b${what}\\[(\\d+)\\]`, "g"))].map(([, n]) => Number(n)),
+        )
       const fixed = keys.filter((key) => !key.endsWith("…")).length
       expect([...used("ARGV")].sort((a, b) => a - b)).toEqual(args.map((_, i) => i + 1))
-      expect([...used("KEYS")].sort((a, b) => a - b)).toEqual(Array.from({ length: fixed }, (_, i) => i + 1))
+      expect([...used("KEYS")].sort((a, b) => a - b)).toEqual(
+        Array.from({ length: fixed }, (_, i) => i + 1),
+      )
       expect(body.includes(`unpack(KEYS, ${fixed + 1})`)).toBe(fixed < keys.length)
     })
 
@@ -60,7 +65,9 @@ describe("every script", () => {
 
     test(`${name} packs as all the others do`, () => {
       for (const format of SHARED_FORMATS) {
-        const others = files.map((file) => file.constants.get(format)).filter((text) => text !== undefined)
+        const others = files
+          .map((file) => file.constants.get(format))
+          .filter((text) => text !== undefined)
         const own = constants.get(format)
         if (own !== undefined) expect(new Set(others)).toEqual(new Set([own]))
       }
@@ -75,7 +82,11 @@ describe("every script", () => {
 
     test(`${name} never turns a number into text but by string.format`, () => {
       expect(body).not.toContain("tostring")
-      const joined = [...body.matchAll(/\.\. (?!"|table\.concat|details|rest|reply|string\.format|sub\(|ARGV)(\S+)/g)]
+      const joined = [
+        ...body.matchAll(
+          /\.\. (?!"|table\.concat|details|rest|reply|string\.format|sub\(|ARGV)(\S+)/g,
+        ),
+      ]
       expect(joined.map(([text]) => text)).toEqual([])
     })
   }
@@ -90,7 +101,9 @@ test("the words of run-script are those of the headers, and no other", () => {
 })
 
 test("each kind has one byte, the same in Lua and in TypeScript", () => {
-  const named = files.flatMap(({ constants }) => [...constants].filter(([name]) => name.startsWith("KIND_")))
+  const named = files.flatMap(({ constants }) =>
+    [...constants].filter(([name]) => name.startsWith("KIND_")),
+  )
   const bytes = new Map<string, number>(Object.entries(KIND_BYTES))
   expect(new Set(named.map(([name]) => name))).toEqual(
     new Set(["KIND_CHARGE", "KIND_REVERSAL", "KIND_OPEN", "KIND_AUTH_VERSION"]),
@@ -102,14 +115,24 @@ test("each kind has one byte, the same in Lua and in TypeScript", () => {
 
 test("the outcome bytes of charge.lua are ChargeOutcome's, in their order", () => {
   const items = files.find(({ name }) => name === "charge")?.items ?? []
-  const statuses = ["accepted", "account_unknown", "account_frozen", "account_closed", "auth_changed", "insufficient_balance"]
+  const statuses = [
+    "accepted",
+    "account_unknown",
+    "account_frozen",
+    "account_closed",
+    "auth_changed",
+    "insufficient_balance",
+  ]
   expect(items).toEqual(statuses.map((name, byte) => ({ byte, name })))
   for (const { byte, name } of items) expect(outcomeOfByte(byte).status).toBe(asStatus(name))
 })
 
 test("the README's formats are those of the scripts", () => {
   const rows = new Map(
-    [...readLuaReadme().matchAll(/^\| (\w+) \| `([^`]+)`/gm)].map(([, what = "", format = ""]) => [what, format]),
+    [...readLuaReadme().matchAll(/^\| (\w+) \| `([^`]+)`/gm)].map(([, what = "", format = ""]) => [
+      what,
+      format,
+    ]),
   )
   const charge = files.find(({ name }) => name === "charge")?.constants
   const apply = files.find(({ name }) => name === "apply")?.constants
@@ -127,7 +150,10 @@ test("the README's formats are those of the scripts", () => {
 function outcomeOfByte(byte: number): ChargeOutcome {
   const batch = createBatch()
   const seen: ChargeOutcome[] = []
-  batch.add({ accountId: newAccountId(), amountFen: fen(1), authVersion: 1, details: "" }, (outcome) => seen.push(outcome))
+  batch.add(
+    { accountId: newAccountId(), amountFen: fen(1), authVersion: 1, details: "" },
+    (outcome) => seen.push(outcome),
+  )
   const reply = Buffer.alloc(8 + 25)
   reply.writeUInt8(byte, 8)
   batch.answer(reply)
@@ -146,7 +172,9 @@ function asStatus(name: string): ChargeOutcome["status"] {
     insufficient_balance: true,
     unavailable: true,
   } as const satisfies Record<ChargeOutcome["status"], true>
-  const found = Object.keys(statuses).find((status): status is ChargeOutcome["status"] => status === name)
+  const found = Object.keys(statuses).find(
+    (status): status is ChargeOutcome["status"] => status === name,
+  )
   if (found === undefined) throw new Error(`charge.lua names ${name}, which is no ChargeOutcome`)
   return found
 }

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import fc from "fast-check"
 import type { AccountId } from "../../src/ids.ts"
-import type { AccountStatus } from "../../src/ledger/records.ts"
 import type { ChargeOutcome } from "../../src/ledger/batch.ts"
-import { type BatchOf, type Scripts, startScripts } from "../support/scripts.ts"
+import type { AccountStatus } from "../../src/ledger/records.ts"
+import { type BatchOf, keyOf, type Scripts, startScripts } from "../support/scripts.ts"
 
 /**
  * charge.lua and revoke.lua against twenty lines that say what they are for. A failure prints its
@@ -15,7 +15,13 @@ beforeAll(async () => {
 })
 afterAll(() => scripts.stop())
 
-type Account = { balanceFen: number; heldFen: number; seq: number; authVersion: number; status: AccountStatus }
+type Account = {
+  balanceFen: number
+  heldFen: number
+  seq: number
+  authVersion: number
+  status: AccountStatus
+}
 type Item = { account: number; amountFen: number; authVersion: number }
 type Step = { step: "charge" | "repeat" | "skip" | "lower" | "revoke"; items: Item[] }
 type Answer = Partial<ChargeOutcome> & { status: string }
@@ -61,7 +67,8 @@ class Model {
     if (!state) return { status: "account_unknown" }
     if (state.status === "frozen") return { status: "account_frozen" }
     if (state.status === "closed") return { status: "account_closed" }
-    if (state.authVersion !== authVersion) return { status: "auth_changed", authVersion: state.authVersion }
+    if (state.authVersion !== authVersion)
+      return { status: "auth_changed", authVersion: state.authVersion }
     if (state.balanceFen - state.heldFen < amountFen) return { status: "insufficient_balance" }
     state.balanceFen -= amountFen
     state.seq++
@@ -77,7 +84,10 @@ const amount = fc.oneof(
 )
 const account: fc.Arbitrary<Account | null> = fc.option(
   fc.record({
-    balanceFen: fc.oneof(fc.integer({ min: 0, max: 120 }), fc.constantFrom(90_000_000_000_000, 999_999_999_999_999)),
+    balanceFen: fc.oneof(
+      fc.integer({ min: 0, max: 120 }),
+      fc.constantFrom(90_000_000_000_000, 999_999_999_999_999),
+    ),
     heldFen: fc.integer({ min: 0, max: 30 }),
     seq: fc.constantFrom(0, 1, 4_294_967_295, 999_999_999_999_999),
     authVersion: fc.constantFrom(1, 1, 1, 2),
@@ -85,7 +95,11 @@ const account: fc.Arbitrary<Account | null> = fc.option(
   }),
   { freq: 8 },
 )
-const item = fc.record({ account: fc.nat({ max: 3 }), amountFen: amount, authVersion: fc.constantFrom(1, 1, 1, 2) })
+const item = fc.record({
+  account: fc.nat({ max: 3 }),
+  amountFen: amount,
+  authVersion: fc.constantFrom(1, 1, 1, 2),
+})
 const step: fc.Arbitrary<Step> = fc.record({
   step: fc.constantFrom("charge", "charge", "charge", "repeat", "skip", "lower", "revoke"),
   items: fc.array(item, { minLength: 1, maxLength: 12 }),
@@ -96,9 +110,12 @@ test("charge and revoke do what the model does, for every sequence of calls", as
     fc.array(account, { minLength: 4, maxLength: 4 }),
     fc.array(step, { minLength: 1, maxLength: 12 }),
     async (accounts, steps) => {
-      const places = accounts.map((state) => (state ? { ...state, heldFen: Math.min(state.heldFen, state.balanceFen) } : null))
+      const places = accounts.map((state) =>
+        state ? { ...state, heldFen: Math.min(state.heldFen, state.balanceFen) } : null,
+      )
       const ids = await Promise.all(places.map((state) => scripts.put(state ?? {})))
-      await Promise.all(ids.map((id, i) => (places[i] ? null : scripts.redis.del(`{p0}:1:a:${id.slice(5)}`))))
+      const absent = ids.filter((_, i) => places[i] === null)
+      await Promise.all(absent.map((id) => scripts.redis.del(keyOf(id))))
       await follow(new Model(places), ids, steps)
     },
   )
@@ -139,7 +156,9 @@ const STEPS: Record<Step["step"], (turn: Turn) => Promise<void>> = {
   async revoke(turn) {
     const { model } = turn
     model.revoke()
-    expect(await scripts.revoke(callOf({ ...turn, items: model.items }, model.decided))).toBe("revoked")
+    expect(await scripts.revoke(callOf({ ...turn, items: model.items }, model.decided))).toBe(
+      "revoked",
+    )
   },
 }
 

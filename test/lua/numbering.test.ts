@@ -11,7 +11,11 @@ afterAll(() => scripts.stop())
 
 async function fresh(balanceFen = 100) {
   const [slot, accountId] = [await scripts.openSlot(), await scripts.put({ balanceFen })]
-  const call = (batch: number, amountFen = 1) => ({ slot, batch, items: [{ accountId, amountFen }] })
+  const call = (batch: number, amountFen = 1) => ({
+    slot,
+    batch,
+    items: [{ accountId, amountFen }],
+  })
   return { slot, accountId, call }
 }
 
@@ -28,7 +32,10 @@ describe("charge", () => {
   test("answers a repeated refusal as it was, although there is money now", async () => {
     const { accountId, call } = await fresh(0)
     const first = await scripts.charge(call(1))
-    await scripts.redis.set(`{p0}:1:a:${accountId.slice(5)}`, (await scripts.stateBytes(await scripts.put({ balanceFen: 9 }))) ?? "")
+    await scripts.redis.set(
+      `{p0}:1:a:${accountId.slice(5)}`,
+      (await scripts.stateBytes(await scripts.put({ balanceFen: 9 }))) ?? "",
+    )
     expect(await scripts.charge(call(1))).toEqual(first)
     expect(first.outcomes).toMatchObject([{ status: "insufficient_balance" }])
   })
@@ -37,7 +44,8 @@ describe("charge", () => {
     const { accountId, call } = await fresh()
     for (const batch of [1, 2, 3]) await scripts.charge(call(batch))
     for (const batch of [0, 1, 2]) expect((await scripts.charge(call(batch))).status).toBe("barred")
-    for (const batch of [5, 6, 900]) expect((await scripts.charge(call(batch))).status).toBe("ahead")
+    for (const batch of [5, 6, 900])
+      expect((await scripts.charge(call(batch))).status).toBe("ahead")
     expect(await scripts.state(accountId)).toMatchObject({ balanceFen: 97, seq: 3 })
   })
 
@@ -71,20 +79,50 @@ describe("revoke", () => {
   test("puts back what the batch took, by one reversal for each charge, and no more when repeated", async () => {
     const { accountId, call, slot } = await fresh()
     const other = await scripts.put({ balanceFen: 1 })
-    const items = [...call(1, 30).items, { accountId: other }, { accountId: other }, ...call(1, 5).items]
+    const items = [
+      ...call(1, 30).items,
+      { accountId: other },
+      { accountId: other },
+      ...call(1, 5).items,
+    ]
     const { outcomes } = await scripts.charge({ slot, batch: 1, items })
     const atMs = outcomes[0]?.status === "accepted" ? outcomes[0].atMs : Number.NaN
     const { written, entryNumber } = await scripts.meta()
-    for (let i = 0; i < 3; i++) expect(await scripts.revoke({ slot, batch: 1, items })).toBe("revoked")
+    for (let i = 0; i < 3; i++)
+      expect(await scripts.revoke({ slot, batch: 1, items })).toBe("revoked")
     expect(await scripts.state(accountId)).toMatchObject({ balanceFen: 100, seq: 4 })
     expect(await scripts.state(other)).toMatchObject({ balanceFen: 1, seq: 2 })
-    expect(await scripts.meta()).toMatchObject({ written: written + 3, entryNumber: entryNumber + 1 })
+    expect(await scripts.meta()).toMatchObject({
+      written: written + 3,
+      entryNumber: entryNumber + 1,
+    })
     const month = new Date(atMs).toISOString().slice(0, 7).replace("-", "")
     const [account, otherAccount] = [accountId.slice(5), other.slice(5)]
     expect((await scripts.entries()).at(-1)?.records).toMatchObject([
-      { kind: "reversal", type: 1, seq: 3, amountFen: 30, balanceAfterFen: 95, sourceId: `chg_${account}_${month}_1` },
-      { kind: "reversal", type: 1, seq: 2, amountFen: 1, balanceAfterFen: 1, sourceId: `chg_${otherAccount}_${month}_1` },
-      { kind: "reversal", type: 1, seq: 4, amountFen: 5, balanceAfterFen: 100, sourceId: `chg_${account}_${month}_2` },
+      {
+        kind: "reversal",
+        type: 1,
+        seq: 3,
+        amountFen: 30,
+        balanceAfterFen: 95,
+        sourceId: `chg_${account}_${month}_1`,
+      },
+      {
+        kind: "reversal",
+        type: 1,
+        seq: 2,
+        amountFen: 1,
+        balanceAfterFen: 1,
+        sourceId: `chg_${otherAccount}_${month}_1`,
+      },
+      {
+        kind: "reversal",
+        type: 1,
+        seq: 4,
+        amountFen: 5,
+        balanceAfterFen: 100,
+        sourceId: `chg_${account}_${month}_2`,
+      },
     ])
   })
 

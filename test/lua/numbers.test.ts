@@ -34,15 +34,33 @@ describe("a charge is exact in state, stream and reply, and so is its reversal",
       const call = { slot, batch: 1, items: [{ accountId, amountFen }] }
       const left = balanceFen - amountFen
       const { outcomes } = await scripts.charge(call)
-      expect(outcomes).toMatchObject([{ status: "accepted", balanceFen: left, seq: 1_000_000_000_000_000 }])
-      expect(await scripts.state(accountId)).toMatchObject({ balanceFen: left, seq: 1_000_000_000_000_000 })
+      expect(outcomes).toMatchObject([
+        { status: "accepted", balanceFen: left, seq: 1_000_000_000_000_000 },
+      ])
+      expect(await scripts.state(accountId)).toMatchObject({
+        balanceFen: left,
+        seq: 1_000_000_000_000_000,
+      })
       expect((await scripts.entries()).at(-1)?.records).toMatchObject([
-        { amountFen, balanceBeforeFen: balanceFen, balanceAfterFen: left, seq: 1_000_000_000_000_000 },
+        {
+          amountFen,
+          balanceBeforeFen: balanceFen,
+          balanceAfterFen: left,
+          seq: 1_000_000_000_000_000,
+        },
       ])
       expect(await scripts.revoke(call)).toBe("revoked")
-      expect(await scripts.state(accountId)).toMatchObject({ balanceFen, seq: 1_000_000_000_000_001 })
+      expect(await scripts.state(accountId)).toMatchObject({
+        balanceFen,
+        seq: 1_000_000_000_000_001,
+      })
       expect((await scripts.entries()).at(-1)?.records).toMatchObject([
-        { amountFen, balanceBeforeFen: left, balanceAfterFen: balanceFen, seq: 1_000_000_000_000_001 },
+        {
+          amountFen,
+          balanceBeforeFen: left,
+          balanceAfterFen: balanceFen,
+          seq: 1_000_000_000_000_001,
+        },
       ])
     })
   }
@@ -51,7 +69,10 @@ describe("a charge is exact in state, stream and reply, and so is its reversal",
     const slot = await scripts.openSlot()
     const edges = EDGES.filter(({ balanceFen }) => balanceFen < MAX)
     const items = await Promise.all(
-      edges.map(async ({ balanceFen }) => ({ accountId: await scripts.put({ balanceFen }), amountFen: balanceFen + 1 })),
+      edges.map(async ({ balanceFen }) => ({
+        accountId: await scripts.put({ balanceFen }),
+        amountFen: balanceFen + 1,
+      })),
     )
     const { outcomes } = await scripts.charge({ slot, batch: 1, items })
     expect(outcomes).toMatchObject(
@@ -65,9 +86,17 @@ test("counts and times of a partition stay exact beyond 10^15", async () => {
   const { entryNumber, entryId } = await scripts.meta()
   const far = 999_999_999_999_999
   await scripts.writeMeta({ written: far, flushed: far, clockMs: far })
-  const { outcomes } = await scripts.charge({ slot, batch: 1, items: [{ accountId }, { accountId }] })
+  const { outcomes } = await scripts.charge({
+    slot,
+    batch: 1,
+    items: [{ accountId }, { accountId }],
+  })
   expect(outcomes).toMatchObject([{ atMs: far }, { atMs: far }])
-  expect(await scripts.meta()).toMatchObject({ written: far + 2, clockMs: far, entryNumber: entryNumber + 1 })
+  expect(await scripts.meta()).toMatchObject({
+    written: far + 2,
+    clockMs: far,
+    entryNumber: entryNumber + 1,
+  })
   expect((await scripts.entries()).at(-1)).toMatchObject({ previousId: entryId, atMs: far })
 })
 
@@ -81,6 +110,8 @@ test("an acknowledgement beyond 10^15 names its entry exactly", async () => {
   await scripts.redis.copy("{p0}:meta", meta)
   await scripts.writeMeta(before)
   const args = ["1", String(far + 1), String(far), String(far - 1)]
-  expect(await scripts.run("acknowledge", { keys: [meta, stream], args })).toEqual({ status: "acknowledged" })
+  expect(await scripts.run("acknowledge", { keys: [meta, stream], args })).toEqual({
+    status: "acknowledged",
+  })
   expect((await scripts.redis.xrange(stream, "-", "+")).map(([id]) => id)).toEqual([`1-${far}`])
 })

@@ -12,5 +12,11 @@ export function detailsOf({
   quantity?: number
   interfaceId?: string
 } = {}): string {
-  return chargeDetails({ keyId: "key_test", interface: interfaceId, quantity, requestId, description })
+  return chargeDetails({
+    keyId: "key_test",
+    interface: interfaceId,
+    quantity,
+    requestId,
+    description,
+  })
 }

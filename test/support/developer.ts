@@ -2,7 +2,12 @@ import { expect } from "bun:test"
 import { randomChars } from "../../src/ids.ts"
 import type { Answer, System } from "./system.ts"
 
-type Charge = { interface?: unknown; quantity?: unknown; description?: unknown; [field: string]: unknown }
+type Charge = {
+  interface?: unknown
+  quantity?: unknown
+  description?: unknown
+  [field: string]: unknown
+}
 
 /** An account with an API key, as its owner sees it: through HTTP alone. */
 export type Developer = {
@@ -24,7 +29,7 @@ export async function newDeveloper(
   const { accountId, token } = await system.register()
   const made = await system.request("POST", "/v1/keys", { token, body: { name: "test" } })
   expect(made.status).toBe(201)
-  const [key, keyId] = [String(made.body.key), String(made.body.id)]
+  const { key, id: keyId } = made.body
   const developer: Developer = {
     accountId,
     token,

@@ -15,7 +15,7 @@ export async function eventually<Seen>(
     } catch (error) {
       if (isLast) throw error
     }
-    if (isLast) throw new Error(`not so within ${timeoutMs} ms: ${look}`)
+    if (isLast) throw new Error(`not so within ${timeoutMs} ms: ${String(look)}`)
     await Bun.sleep(5)
   }
 }

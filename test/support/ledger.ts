@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect } from "bun:test"
 import type { Redis } from "ioredis"
 import { startFlusherProcess } from "../../src/flusher/process.ts"
-import { type AccountId, newAccountId, newId, randomChars } from "../../src/ids.ts"
+import { type AccountId, newAccountId, newId, partitionOf, randomChars } from "../../src/ids.ts"
 import type { ChargeOutcome } from "../../src/ledger/batch.ts"
 import { createLedger, type Ledger } from "../../src/ledger/ledger.ts"
 import { startKeeper } from "../../src/ledger/open.ts"
@@ -21,16 +21,27 @@ export type TestLedger = {
   redis: Redis
   /** What every part has logged. */
   log: string[]
-  openAccount(account: { balanceFen: number }): Promise<AccountId>
+  openAccount(account: NewAccount): Promise<AccountId>
   /** Commits one more instruction of the account, and does not apply it. */
-  instruct(accountId: AccountId, instruction: NewInstruction): Promise<{ number: number; sourceId: string }>
+  instruct(
+    accountId: AccountId,
+    instruction: NewInstruction,
+  ): Promise<{ number: number; sourceId: string }>
   charge(accountId: AccountId, amountFen: number, options?: ChargeOptions): Promise<ChargeOutcome>
+  /** One more flusher process, which the test stops. */
+  startFlusher(redisUrl?: string): Promise<{ stop(): Promise<void> }>
   /** Asserts that the books, recomputed from nothing, have no finding. */
   books(): Promise<Audit>
   stop(): Promise<void>
 }
 
-type NewInstruction = { kind: InstructionKind; amountFen?: number; authVersion?: number; ageMs?: number }
+type NewInstruction = {
+  kind: InstructionKind
+  amountFen?: number
+  authVersion?: number
+  ageMs?: number
+}
+type NewAccount = { balanceFen: number; partition?: number }
 type ChargeOptions = { authVersion?: number; details?: string; requestId?: string }
 
 export type LedgerOptions = {
@@ -40,7 +51,10 @@ export type LedgerOptions = {
   flusher?: false | { redisUrl?: string; databaseUrl?: string }
 }
 
-export async function startLedger(stores: Stores, options: LedgerOptions = {}): Promise<TestLedger> {
+export async function startLedger(
+  stores: Stores,
+  options: LedgerOptions = {},
+): Promise<TestLedger> {
   const log: string[] = []
   const note = (line: string) => void log.push(line)
   const { redisUrl, databaseUrl, partitions, sql } = stores
@@ -62,15 +76,21 @@ export async function startLedger(stores: Stores, options: LedgerOptions = {}): 
   return {
     ...{ stores, ledger, redis, log, openAccount },
     instruct: (accountId, instruction) => instruct(stores, accountId, instruction),
-    charge: (accountId, amountFen, chargeOptions) => charge(ledger, accountId, amountFen, chargeOptions),
+    charge: (accountId, amountFen, chargeOptions) =>
+      charge(ledger, accountId, amountFen, chargeOptions),
+    startFlusher: (url = redisUrl) => startFlusherProcess({ redisUrl: url, databaseUrl }, note),
     books,
     stop,
   }
 
-  async function openAccount({ balanceFen }: { balanceFen: number }): Promise<AccountId> {
-    const accountId = newAccountId()
+  async function openAccount({ balanceFen, partition }: NewAccount): Promise<AccountId> {
+    let accountId = newAccountId()
+    while (partition !== undefined && partitionOf(accountId, partitions) !== partition) {
+      accountId = newAccountId()
+    }
     await insertAccount(stores, accountId)
-    if (balanceFen > 0) await instruct(stores, accountId, { kind: "redemption", amountFen: balanceFen })
+    if (balanceFen > 0)
+      await instruct(stores, accountId, { kind: "redemption", amountFen: balanceFen })
     const outcome = await ledger.applyPending(accountId)
     expect(outcome).toMatchObject({ status: "applied", account: { balanceFen } })
     return accountId

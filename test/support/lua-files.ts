@@ -71,7 +71,10 @@ function firstWord(line: string): string {
 }
 
 function readItems(text: string): { byte: number; name: string }[] {
-  return [...text.matchAll(/(\d+) (\w+)/g)].map(([, byte, name]) => ({ byte: Number(byte), name: name ?? "" }))
+  return [...text.matchAll(/(\d+) (\w+)/g)].map(([, byte, name]) => ({
+    byte: Number(byte),
+    name: name ?? "",
+  }))
 }
 
 function readConstants(body: string): Map<string, string> {

@@ -6,37 +6,43 @@ import { connect, createServer, type Server, type Socket } from "node:net"
  * from the middle of a connection.
  */
 export type Relay = {
-  port: number
   /** The URL with this relay's address in place of the server's. */
   through(url: string): string
-  /** How many connections were accepted, requests forwarded and replies given, in chunks. */
+  /** How many connections were accepted, and chunks of requests and replies passed on. */
   counts(): { connections: number; requests: number; replies: number }
   /** The next request that holds `text` is forwarded; its reply is lost, and its connection cut. */
   cutBeforeReplyTo(text: string): Promise<void>
-  /** Replies are kept until they are released. */
+  /** The replies on all connections of now are kept until they are released. */
   holdReplies(): void
-  /** Requests are kept until they are released: the server does not see them. */
+  /** The requests on all connections of now are kept: the server does not see them. */
   holdRequests(): void
-  /** Gives away, in order, what was kept. */
+  /** Passes on, in order, what was kept. */
   release(): void
-  /** Kept bytes are dropped, and so are the replies of every connection that is open now. */
+  /** All connections of now are dead, and neither side is told: what comes is thrown away. */
   blackHole(): void
   cutAll(): void
-  /** Cuts every connection, and accepts none until `accept`. */
+  /** Clients lose their connections; what was kept is on its way to the server still. */
+  cutClients(): void
+  /** Cuts every connection, and takes none until `accept`. */
   refuse(): void
   accept(): void
   stop(): Promise<void>
 }
 
-type Pair = { client: Socket; server: Socket; isDeaf: boolean; isDoomed: boolean }
-type Kept = { to: Socket; bytes: Buffer }
-type Cut = { text: string; done(): void }
+type Pair = {
+  client: Socket
+  server: Socket
+  requests: Buffer[] | null
+  replies: Buffer[] | null
+  isDead: boolean
+  isDoomed: boolean
+  isAbandoned: boolean
+}
 
 export async function startRelay(target: number): Promise<Relay> {
   const pairs = new Set<Pair>()
   const counts = { connections: 0, requests: 0, replies: 0 }
-  const kept: { requests: Kept[] | null; replies: Kept[] | null } = { requests: null, replies: null }
-  let cut: Cut | null = null
+  let cut: { text: string; done(): void } | null = null
   let isRefusing = false
   const listener = createServer({ noDelay: true }, (client) => {
     if (isRefusing) client.destroy()
@@ -45,15 +51,15 @@ export async function startRelay(target: number): Promise<Relay> {
   const port = await listen(listener)
 
   return {
-    port,
     through: (url) => url.replace(`:${target}`, `:${port}`),
     counts: () => ({ ...counts }),
     cutBeforeReplyTo,
-    holdReplies: () => void (kept.replies ??= []),
-    holdRequests: () => void (kept.requests ??= []),
-    release,
-    blackHole,
-    cutAll,
+    holdReplies: () => eachPair((pair) => (pair.replies ??= [])),
+    holdRequests: () => eachPair((pair) => (pair.requests ??= [])),
+    release: () => eachPair(release),
+    blackHole: () => eachPair((pair) => (pair.isDead = true)),
+    cutAll: () => eachPair(end),
+    cutClients: () => eachPair(abandon),
     refuse,
     accept: () => void (isRefusing = false),
     stop,
@@ -62,19 +68,20 @@ export async function startRelay(target: number): Promise<Relay> {
   function join(client: Socket): void {
     counts.connections++
     const server = connect({ host: "127.0.0.1", port: target, noDelay: true })
-    const pair: Pair = { client, server, isDeaf: false, isDoomed: false }
+    const states = { isDead: false, isDoomed: false, isAbandoned: false }
+    const pair: Pair = { client, server, requests: null, replies: null, ...states }
     pairs.add(pair)
-    client.on("data", (bytes) => forward(pair, Buffer.from(bytes)))
-    server.on("data", (bytes) => give(pair, Buffer.from(bytes)))
-    for (const socket of [client, server]) {
-      socket.on("error", () => undefined)
-      socket.on("close", () => end(pair))
-    }
+    client.on("data", (bytes) => takeRequest(pair, Buffer.from(bytes)))
+    server.on("data", (bytes) => takeReply(pair, Buffer.from(bytes)))
+    client.on("close", () => (pair.isAbandoned || pair.isDead ? undefined : end(pair)))
+    server.on("close", () => end(pair))
+    for (const socket of [client, server]) socket.on("error", () => undefined)
   }
 
-  function forward(pair: Pair, bytes: Buffer): void {
+  function takeRequest(pair: Pair, bytes: Buffer): void {
+    if (pair.isDead) return
     if (cut !== null && bytes.includes(cut.text)) pair.isDoomed = true
-    if (kept.requests !== null) kept.requests.push({ to: pair.server, bytes })
+    if (pair.requests !== null) pair.requests.push(bytes)
     else {
       counts.requests++
       pair.server.write(bytes)
@@ -82,17 +89,30 @@ export async function startRelay(target: number): Promise<Relay> {
   }
 
   /** A reply shows that the server has carried out what it answers: from here on it may be lost. */
-  function give(pair: Pair, bytes: Buffer): void {
-    if (pair.isDeaf) return
+  function takeReply(pair: Pair, bytes: Buffer): void {
+    if (pair.isDead || pair.isAbandoned) return
     if (pair.isDoomed) {
       end(pair)
       cut?.done()
       cut = null
-    } else if (kept.replies !== null) kept.replies.push({ to: pair.client, bytes })
+    } else if (pair.replies !== null) pair.replies.push(bytes)
     else {
       counts.replies++
       pair.client.write(bytes)
     }
+  }
+
+  function release(pair: Pair): void {
+    const { requests, replies } = pair
+    pair.requests = null
+    pair.replies = null
+    for (const bytes of requests ?? []) pair.server.write(bytes)
+    for (const bytes of replies ?? []) pair.client.write(bytes)
+  }
+
+  function abandon(pair: Pair): void {
+    pair.isAbandoned = true
+    pair.client.destroy()
   }
 
   function end(pair: Pair): void {
@@ -107,26 +127,13 @@ export async function startRelay(target: number): Promise<Relay> {
     })
   }
 
-  function release(): void {
-    const all = [...(kept.requests ?? []), ...(kept.replies ?? [])]
-    kept.requests = null
-    kept.replies = null
-    for (const { to, bytes } of all) if (!to.destroyed) to.write(bytes)
-  }
-
-  function blackHole(): void {
-    kept.requests = null
-    kept.replies = null
-    for (const pair of pairs) pair.isDeaf = true
-  }
-
-  function cutAll(): void {
-    for (const pair of pairs) end(pair)
+  function eachPair(change: (pair: Pair) => unknown): void {
+    for (const pair of pairs) change(pair)
   }
 
   function refuse(): void {
     isRefusing = true
-    cutAll()
+    eachPair(end)
   }
 
   async function stop(): Promise<void> {
@@ -140,7 +147,7 @@ function listen(server: Server): Promise<number> {
     server.once("error", reject)
     server.listen({ host: "127.0.0.1", port: 0 }, () => {
       const address = server.address()
-      if (address === null || typeof address === "string") reject(new Error("the relay has no port"))
+      if (address === null || typeof address === "string") reject(new Error("no port"))
       else resolve(address.port)
     })
   })

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Redis } from "ioredis"
-import { type Entry, readEntries } from "../../src/flusher/read-entries.ts"
 import { startRedis } from "../../src/embedded/redis.ts"
+import { type Entry, readEntries } from "../../src/flusher/read-entries.ts"
 import { type AccountId, newAccountId, randomChars } from "../../src/ids.ts"
 import { type ChargeItem, type ChargeOutcome, createBatch } from "../../src/ledger/batch.ts"
 import { accountKey, memoKey, metaKey, streamKey } from "../../src/ledger/keys.ts"
@@ -17,7 +17,13 @@ import {
 } from "../../src/ledger/records.ts"
 import { connected, connectRedis } from "../../src/ledger/redis.ts"
 import { readReply, runScript, type ScriptReply } from "../../src/ledger/run-script.ts"
-import { OPEN_PARTITION_TEXT, SCRIPT_NAMES, type ScriptHashes, scriptHashes, scriptText } from "../../src/ledger/scripts.ts"
+import {
+  OPEN_PARTITION_TEXT,
+  SCRIPT_NAMES,
+  type ScriptHashes,
+  scriptHashes,
+  scriptText,
+} from "../../src/ledger/scripts.ts"
 import { fen } from "../../src/money.ts"
 import { detailsOf } from "./details.ts"
 import { signal } from "./stores.ts"
@@ -26,7 +32,10 @@ import { signal } from "./stores.ts"
 export type Scripts = {
   redis: Redis
   hashes: ScriptHashes
-  run(name: keyof ScriptHashes, call: { keys: string[]; args: (string | Buffer)[] }): Promise<ScriptReply>
+  run(
+    name: keyof ScriptHashes,
+    call: { keys: string[]; args: (string | Buffer)[] },
+  ): Promise<ScriptReply>
   openSlot(): Promise<string>
   /** Writes a state as it is, and answers the account's id. */
   put(state?: Partial<NewState>): Promise<AccountId>
@@ -52,7 +61,12 @@ export type NewState = {
   rest: string
 }
 
-export type ItemOf = { accountId: AccountId; amountFen?: number; authVersion?: number; details?: string }
+export type ItemOf = {
+  accountId: AccountId
+  amountFen?: number
+  authVersion?: number
+  details?: string
+}
 export type BatchOf = {
   slot: string
   batch: number
@@ -82,7 +96,12 @@ export async function startScripts(): Promise<Scripts> {
     ...{ redis, hashes, run, openSlot, put, charge, revoke, state, meta, writeMeta },
     stateBytes: (accountId) => redis.getBuffer(keyOf(accountId)),
     entries: () =>
-      readEntries(redis, { partition: PARTITION, generation: GENERATION, entryNumber: 0, entryId: GENESIS }),
+      readEntries(redis, {
+        partition: PARTITION,
+        generation: GENERATION,
+        entryNumber: 0,
+        entryId: GENESIS,
+      }),
     stop,
   }
 
@@ -107,7 +126,13 @@ export async function startScripts(): Promise<Scripts> {
     const reply = await run("charge", {
       keys,
       args: [
-        ...[String(generation), String(partitions), String(unflushedMax), call.slot, String(call.batch)],
+        ...[
+          String(generation),
+          String(partitions),
+          String(unflushedMax),
+          call.slot,
+          String(call.batch),
+        ],
         ...[call.entryId ?? randomChars(8), batch.items()],
       ],
     })
@@ -167,7 +192,11 @@ function pack({ slot, items }: BatchOf, outcomes: ChargeOutcome[]) {
     const item: ChargeItem = { accountId, amountFen: fen(amountFen), authVersion, details }
     batch.add(item, (outcome) => outcomes.push(outcome))
   }
-  const head = [metaKey(PARTITION), streamKey(PARTITION, GENERATION), memoKey(PARTITION, GENERATION, slot)]
+  const head = [
+    metaKey(PARTITION),
+    streamKey(PARTITION, GENERATION),
+    memoKey(PARTITION, GENERATION, slot),
+  ]
   const accounts = [...batch.accounts()].map((account) => `{p0}:1:a:${account}`)
   return { batch, keys: [...head, ...accounts] }
 }

@@ -28,7 +28,11 @@ type Cluster = { url: string; port: number; admin: Sql }
 let cluster: Promise<Cluster> | null = null
 let databases = 0
 
-export async function startStores({ partitions = 1 }: { partitions?: number } = {}): Promise<Stores> {
+export async function startStores({
+  partitions = 1,
+}: {
+  partitions?: number
+} = {}): Promise<Stores> {
   cluster ??= startCluster()
   const { url, port: databasePort, admin } = await cluster
   const name = `test_${++databases}`
@@ -59,7 +63,6 @@ export async function startStores({ partitions = 1 }: { partitions?: number } = 
   async function stop(): Promise<void> {
     await killRedis()
     await sql.end({ timeout: 1 })
-    await admin.unsafe(`drop database if exists ${name} with (force)`)
     rmSync(redisDir, { recursive: true, force: true })
   }
 }
@@ -68,7 +71,10 @@ export async function startStores({ partitions = 1 }: { partitions?: number } = 
 async function startCluster(): Promise<Cluster> {
   const { url, port } = await startPostgres({ dir: join(testDir(), "postgres"), password: "test" })
   await migrate(url)
-  const admin = connectSql(url.replace(/fengate$/, "postgres"), { max: 1, applicationName: "test admin" })
+  const admin = connectSql(url.replace(/fengate$/, "postgres"), {
+    max: 1,
+    applicationName: "test admin",
+  })
   return { url, port, admin }
 }
 

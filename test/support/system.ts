@@ -1,7 +1,15 @@
 import { afterAll, afterEach, beforeAll } from "bun:test"
+import type { AnyElysia } from "elysia"
 import { connectDatabase, type Sql } from "../../db/connection.ts"
+import { loadKey } from "../../db/queries/load-key.ts"
+import { loadPrices } from "../../db/queries/load-prices.ts"
 import { bootstrap } from "../../src/accounts/bootstrap.ts"
 import { createApp, createAppGuard } from "../../src/app.ts"
+import { createAuthenticator } from "../../src/gateway/authenticate.ts"
+import { createGateway } from "../../src/gateway/index.ts"
+import { createPriceList } from "../../src/gateway/price.ts"
+import { createTokenBalance } from "../../src/gateway/token-balance.ts"
+import type { Guard } from "../../src/http/authenticate.ts"
 import { randomChars } from "../../src/ids.ts"
 import type { Ledger } from "../../src/ledger/ledger.ts"
 import { startLedger } from "./ledger.ts"
@@ -10,7 +18,6 @@ import { type Stores, startStores } from "./stores.ts"
 export type Answer = {
   status: number
   /** Parsed if it is JSON of any kind, else text. */
-  // biome-ignore lint/suspicious/noExplicitAny: a test looks at what came, whatever it is
   body: ReturnType<typeof JSON.parse>
   headers: Headers
 }
@@ -44,6 +51,8 @@ export type SystemOptions = {
   trustedProxies?: readonly string[]
   metricsToken?: string
   publicUrl?: string
+  /** Mounted beside what the app has, as the hot path is. */
+  plugins?: readonly AnyElysia[]
 }
 
 const ADMIN = { email: "admin@example.com", password: "a password for tests" }
@@ -57,15 +66,18 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   const log: string[] = []
   const { registrationsPerHour = 100_000, trustedProxies = [], metricsToken = null } = options
   const publicUrl = options.publicUrl ?? "http://fengate.test"
+  const note = (line: string) => void log.push(line)
+  const guard = createAppGuard({ sql: stores.sql, publicUrl })
+  const hotPath = await createHotPath({ sql: stores.sql, ledger: ledger.ledger, guard, publicUrl })
   const app = createApp({
     config: { publicUrl, trustedProxies, metricsToken, registrationsPerHour },
     db,
     sql: stores.sql,
     ledger: ledger.ledger,
     metrics: { text: async () => "fengate_up 1\n", contentType: "text/plain; version=0.0.4" },
-    guard: createAppGuard({ sql: stores.sql, publicUrl }),
-    plugins: [],
-    log: (line) => void log.push(line),
+    guard,
+    plugins: [hotPath.plugin, ...(options.plugins ?? [])],
+    log: note,
   })
   app.listen({ hostname: "127.0.0.1", port: 0, reusePort: false })
   const url = `http://127.0.0.1:${app.server?.port}`
@@ -74,12 +86,14 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   return {
     ...{ url, stores, app, log, request, sql: stores.sql, ledger: ledger.ledger },
     register: () => register(request),
-    adminToken: async () => (await request("POST", "/v1/sessions", { body: ADMIN })).body.accessToken,
+    adminToken: async () =>
+      (await request("POST", "/v1/sessions", { body: ADMIN })).body.accessToken,
     async booksBalance() {
       await ledger.books()
     },
     async stop() {
       await app.stop(true)
+      await hotPath.stop()
       await dbSql.end({ timeout: 1 })
       await ledger.stop()
       await stores.stop()
@@ -87,9 +101,35 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   }
 }
 
+/** The hot path, put together as a gateway process does it. */
+async function createHotPath({
+  sql,
+  ledger,
+  guard,
+  publicUrl,
+}: {
+  sql: Sql
+  ledger: Ledger
+  guard: Guard
+  publicUrl: string
+}) {
+  const { charge, applyPending, readAccount } = ledger
+  const log = () => undefined
+  const prices = await createPriceList(() => loadPrices(sql), log)
+  const authenticator = createAuthenticator((keyHash) => loadKey(sql, keyHash), log)
+  const plugin = createGateway({
+    steps: { authenticator, prices, charge, applyPending, readAccount },
+    readTokenBalance: createTokenBalance({ guard, readAccount, applyPending }),
+    metrics: { chargeDecided: () => undefined },
+    publicUrl,
+  })
+  return { plugin, stop: prices.stop }
+}
+
 function createRequest(url: string): System["request"] {
   return async (method, path, { token, body, headers = {} } = {}) => {
-    const isRaw = typeof body === "string" || body instanceof Uint8Array || body instanceof ReadableStream
+    const isRaw =
+      typeof body === "string" || body instanceof Uint8Array || body instanceof ReadableStream
     const response = await fetch(`${url}${path}`, {
       method,
       headers: {
