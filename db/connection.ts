@@ -21,6 +21,8 @@ export function connectSql(
     connect_timeout: 5,
     idle_timeout: 0,
     max_lifetime: null,
+    // A query waits for the next attempt to connect: the default grows to 20 s.
+    backoff: (failures) => Math.min(0.025 * 2 ** failures, 0.5),
     // Arrays are sent as text and cast in SQL, so that types need not be fetched at connect time.
     fetch_types: false,
     onnotice: () => undefined,

@@ -181,7 +181,9 @@ export const sessions = pgTable(
   "sessions",
   {
     id: text("id").primaryKey(),
-    accountId: text("account_id").notNull().references(() => accounts.id),
+    accountId: text("account_id")
+      .notNull()
+      .references(() => accounts.id),
     tokenHash: text("token_hash").notNull().unique(),
     address: text("address").notNull(),
     createdAt: createdAt(),
@@ -194,7 +196,9 @@ export const apiKeys = pgTable(
   "api_keys",
   {
     id: text("id").primaryKey(),
-    accountId: text("account_id").notNull().references(() => accounts.id),
+    accountId: text("account_id")
+      .notNull()
+      .references(() => accounts.id),
     name: text("name").notNull(),
     keyHash: text("key_hash").notNull().unique(),
     enabled: boolean("enabled").notNull().default(true),
@@ -234,7 +238,10 @@ export const redemptionCodes = pgTable(
   },
   (table) => [
     check("face_value_is_positive", sql`${table.amountFen} > 0`),
-    check("uses_stay_within_total", sql`${table.totalUses} is null or ${table.used} <= ${table.totalUses}`),
+    check(
+      "uses_stay_within_total",
+      sql`${table.totalUses} is null or ${table.used} <= ${table.totalUses}`,
+    ),
   ],
 )
 
@@ -242,7 +249,9 @@ export const redemptions = pgTable(
   "redemptions",
   {
     id: text("id").primaryKey(),
-    codeId: text("code_id").notNull().references(() => redemptionCodes.id),
+    codeId: text("code_id")
+      .notNull()
+      .references(() => redemptionCodes.id),
     accountId: text("account_id").notNull(),
     amountFen: fen("amount_fen"),
     at: moment("at").notNull().defaultNow(),

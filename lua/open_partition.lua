@@ -6,7 +6,7 @@
 -- ARGV  generation  the one that was claimed in Postgres
 --       partitions  their number, fixed for a generation
 --       records     change records that Postgres has, so that written and flushed begin equal
---       entry       8 bytes that name the genesis entry, which the first entry will name as its predecessor
+--       entry       8 bytes that name the genesis entry, the predecessor of the first
 --       clock       the last time used before, in ms; this generation's clock does not go below it
 -- RETURN opened      scripts may run now
 --        fenced      a generation as high as this one is open, or the stream is not there

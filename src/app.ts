@@ -5,9 +5,12 @@ import { accountRoutes } from "./accounts/routes.ts"
 import { adminRoutes } from "./admin/routes.ts"
 import { changeRoutes } from "./changes/routes.ts"
 import type { Config } from "./config.ts"
+import type { ErrorCode } from "./errors.ts"
+import type { Verification } from "./gateway/authenticate.ts"
 import { createClientAddress } from "./http/address.ts"
 import { createAttempts } from "./http/attempts.ts"
 import { createGuard, type Guard } from "./http/authenticate.ts"
+import { createDoor } from "./http/door.ts"
 import { createEdge } from "./http/edge.ts"
 import { interfaceRoutes } from "./interfaces/routes.ts"
 import { keyRoutes } from "./keys/routes.ts"
@@ -28,6 +31,7 @@ export type AppDeps = {
   ledger: Pick<Ledger, "applyPending" | "readAccount" | "health">
   metrics: Pick<Metrics, "text" | "contentType">
   guard: Guard
+  verifyKey(headers: Headers): Verification | Promise<Verification>
   /** The hot path, and whatever else is made outside. */
   plugins: readonly AnyElysia[]
   log: Log
@@ -36,12 +40,14 @@ export type AppDeps = {
 const VERSION = "0.1.0"
 
 /** Every route of the HTTP surface. All are closed but those in `http/open-routes.ts`. */
-export function createApp({ config, db, sql, ledger, metrics, guard, plugins, log }: AppDeps) {
+export function createApp(deps: AppDeps) {
+  const { config, db, sql, ledger, metrics, guard, plugins, log } = deps
   const { publicUrl, metricsToken, registrationsPerHour } = config
   const clientAddress = createClientAddress(config.trustedProxies)
   const attempts = createAttempts(sql)
   const passwords = createPasswords()
-  const app = createEdge({ log })
+  const requireCredential = createDoor({ guard, verifyKey: (headers) => codeOf(deps, headers) })
+  const app = createEdge({ log, requireCredential })
   for (const plugin of plugins) app.use(plugin)
   return app
     .use(
@@ -63,6 +69,12 @@ export function createApp({ config, db, sql, ledger, metrics, guard, plugins, lo
     .use(adminRoutes({ sql, guard, clientAddress }))
     .use(operationRoutes({ sql, ledger, metrics, metricsToken, clientAddress }))
     .use(documentRoutes({ app, version: VERSION }))
+}
+
+async function codeOf({ verifyKey }: AppDeps, headers: Headers): Promise<ErrorCode | null> {
+  const { status } = await verifyKey(headers)
+  if (status === "verified") return null
+  return status === "unavailable" ? "billing_unavailable" : status
 }
 
 export function createAppGuard({ sql, publicUrl }: { sql: Sql; publicUrl: string }): Guard {

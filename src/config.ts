@@ -1,7 +1,10 @@
 import { isIP } from "node:net"
 import { resolve } from "node:path"
 
-/** The only reader of the environment. A wrong value stops the start with one sentence that says what to change. */
+/**
+ * The only reader of the environment. A wrong value stops the start with one sentence that says what
+ * to change.
+ */
 
 export type Config = Readonly<{
   host: string

@@ -1,4 +1,4 @@
-/** Every error that a client can see: its status, its title, and whether the same call may succeed later. */
+/** Every error that a client can see, its status, and whether the same call may succeed later. */
 export const ERRORS = {
   malformed_json: { status: 400, title: "The body is not JSON.", retryable: false },
   missing_credential: { status: 401, title: "The call carries no credential.", retryable: false },
@@ -50,7 +50,7 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS
 
-/** What an answer says beside `type title status code`, where the code's row in the contract names it. */
+/** What an answer says beside `type title status code`, where its row in the contract names it. */
 export type ProblemFields = {
   detail?: string
   /** Headers beside the content type, such as `Retry-After`. */
@@ -58,7 +58,7 @@ export type ProblemFields = {
   [field: string]: unknown
 }
 
-/** A refusal on its way to the client. Thrown or returned by route code only; services return outcomes. */
+/** A refusal on its way to the client. Thrown by route code only; services return outcomes. */
 export class Problem extends Error {
   readonly code: ErrorCode
   readonly fields: ProblemFields

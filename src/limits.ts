@@ -78,6 +78,11 @@ export const KEY_CACHE_ENTRIES_MAX = 200_000
 /** How often one call learns an auth version anew before it is refused. */
 export const AUTH_RELOADS_MAX = 3
 export const KEEPER_INTERVAL_MS = 250
+export const KEEPER_ATTEMPT_MS = 10_000
+/** How long a call waits for Postgres to say whose key it carries. */
+export const KEY_LOOKUP_MS = 400
+/** Longer than a flush's own statement timeout: past it, nobody answers any more. */
+export const FLUSH_DEADLINE_MS = 15_000
 export const RECONCILE_INTERVAL_MS = 1_000
 export const RECONCILE_RECORDS_MAX = 100_000
 export const STOP_TIMEOUT_MS = 10_000
@@ -99,4 +104,8 @@ if (BODY_BYTES_MAX >= SERVER_BODY_BYTES_MAX) {
 // The sweep must not race the request that made the instruction.
 if (SWEEP_AGE_MS <= APPLY_DEADLINE_MS) {
   throw new RangeError("SWEEP_AGE_MS must outlast APPLY_DEADLINE_MS")
+}
+// A call whose key must be looked up answers in time as well.
+if (KEY_LOOKUP_MS >= UNAVAILABLE_ANSWER_MS_MAX) {
+  throw new RangeError("KEY_LOOKUP_MS must fit into UNAVAILABLE_ANSWER_MS_MAX")
 }

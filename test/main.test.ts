@@ -8,7 +8,7 @@ import { eventually } from "./support/eventually.ts"
 const places = createPlaces()
 afterEach(places.clear)
 
-const MAIN = new URL("../src/main.ts", import.meta.url).pathname
+const MAIN = Bun.fileURLToPath(new URL("../src/main.ts", import.meta.url))
 
 type Environment = Record<string, string>
 
@@ -74,8 +74,9 @@ test("it starts from nothing, replaces what dies, and stops in order, leaving no
     output: `PORT ${env.PORT} on 127.0.0.1 is in use by another program: stop it or set PORT.\n`,
   })
 
+  // A role that was starting while a store was away is tried again.
+  await eventually(() => childrenOf(child.pid).length === 4)
   const children = childrenOf(child.pid)
-  expect(children).toHaveLength(4)
   child.kill("SIGINT")
   child.kill("SIGTERM")
   expect((await ended()).code).toBe(0)

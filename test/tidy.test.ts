@@ -4,12 +4,12 @@ import { basename } from "node:path"
 
 /** The rules of style that no linter knows. */
 
-const ROOT = new URL("..", import.meta.url).pathname
+const ROOT = Bun.fileURLToPath(new URL("..", import.meta.url))
 const TOP = ["bench", "db", "lua", "src", "test"]
 const TOP_FILES = ["README.md", "bunfig.toml", "package-lock.json", "package.json", "tsconfig.json"]
 const LINES_MAX = 300
 const TEST_LINES_MAX = 400
-const COLUMNS_MAX = 100
+const COLUMNS_MAX = 110
 
 // Words that the glossary replaces, and that mean nothing else here.
 const BANNED = /wallet|\bcents?\b|top-?up|dequeue|pre-?consume|soft-?delete|\bvoucher/i
@@ -105,7 +105,8 @@ describe("places", () => {
     )
     const isLocked = ({ path, name }: { path: string; name: string }) =>
       [`${path}/node_modules/${name}`, `node_modules/${name}`].some((key) => key in packages)
-    expect(wanted.filter((dependency) => !isLocked(dependency))).toEqual([])
+    const missing = wanted.filter((dependency) => !isLocked(dependency))
+    expect(missing.map(({ name }) => name)).toEqual([])
   })
 
   test("a README has one title", () => {

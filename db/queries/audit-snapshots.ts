@@ -10,7 +10,7 @@ export type Snapshot = {
   status: string
 }
 
-/** A page of snapshots after `after`, in the order of account ids, so that pages neither overlap nor skip. */
+/** A page of snapshots after `after`, by account id, so that pages neither overlap nor skip. */
 export async function listSnapshots(
   sql: Sql,
   page: { accountIds: string | null; after: string; limit: number },

@@ -17,7 +17,8 @@ export async function changeKey(
       select id, enabled from api_keys where id = ${id} and account_id = ${accountId} for update
     ), changed as (
       update api_keys k
-      set name = coalesce(${name}::text, k.name), enabled = coalesce(${isEnabled}::boolean, k.enabled)
+      set name = coalesce(${name}::text, k.name),
+        enabled = coalesce(${isEnabled}::boolean, k.enabled)
       from found where k.id = found.id
       returning k.id, k.name, k.enabled, k.created_at, found.enabled <> k.enabled as is_switched
     ), raised as (

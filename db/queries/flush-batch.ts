@@ -1,6 +1,6 @@
 import type { Sql } from "../connection.ts"
 
-/** One array literal per column: cheaper to send than typed arrays, one prepared statement for all sizes. */
+/** An array literal per column: cheap to send, and one prepared statement serves all sizes. */
 export type FlushColumns = {
   records: Record<
     | "accountIds"
@@ -61,7 +61,14 @@ export type Flush = {
  */
 export async function flushBatch(sql: Sql, flush: Flush): Promise<{ records: number } | null> {
   const { partition, generation, from, to, recordCount, openedCount, advancedCount } = flush
-  const { records: r, opened: o, advanced: a, usage: u, counters: c, instructions: i } = flush.columns
+  const {
+    records: r,
+    opened: o,
+    advanced: a,
+    usage: u,
+    counters: c,
+    instructions: i,
+  } = flush.columns
   const rows = await sql<{ records: string }[]>`
     with moved as (
       update partitions

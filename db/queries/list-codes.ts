@@ -18,11 +18,15 @@ export function listCodes(
   sql: Sql,
   { after, limit }: { after: { at: string; id: string } | null; limit: number },
 ): Promise<ListedCode[]> {
+  const older =
+    after === null
+      ? sql``
+      : sql`where (created_at, id) < (${after.at}::text::timestamptz, ${after.id})`
   return sql<ListedCode[]>`
     select id, code, amount_fen as "amountFen", total_uses as "totalUses", used,
       starts_at as "startsAt", expires_at as "expiresAt", enabled, note, created_at as "createdAt"
     from redemption_codes
-    ${after === null ? sql`` : sql`where (created_at, id) < (${after.at}::text::timestamptz, ${after.id})`}
+    ${older}
     order by created_at desc, id desc
     limit ${limit}
   `

@@ -8,11 +8,15 @@ export function listKeys(
   page: { accountId: string; after: { at: string; id: string } | null; limit: number },
 ): Promise<ListedKey[]> {
   const { accountId, after, limit } = page
+  const older =
+    after === null
+      ? sql``
+      : sql`and (created_at, id) < (${after.at}::text::timestamptz, ${after.id})`
   return sql<ListedKey[]>`
     select id, name, enabled, created_at as "createdAt"
     from api_keys
     where account_id = ${accountId}
-      ${after === null ? sql`` : sql`and (created_at, id) < (${after.at}::text::timestamptz, ${after.id})`}
+      ${older}
     order by created_at desc, id desc
     limit ${limit}
   `

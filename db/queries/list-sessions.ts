@@ -8,11 +8,15 @@ export function listSessions(
   page: { accountId: string; after: { at: string; id: string } | null; limit: number },
 ): Promise<ListedSession[]> {
   const { accountId, after, limit } = page
+  const older =
+    after === null
+      ? sql``
+      : sql`and (created_at, id) < (${after.at}::text::timestamptz, ${after.id})`
   return sql<ListedSession[]>`
     select id, created_at as "createdAt", expires_at as "expiresAt", address
     from sessions
     where account_id = ${accountId} and expires_at > now()
-      ${after === null ? sql`` : sql`and (created_at, id) < (${after.at}::text::timestamptz, ${after.id})`}
+      ${older}
     order by created_at desc, id desc
     limit ${limit}
   `

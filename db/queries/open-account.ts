@@ -20,7 +20,7 @@ export type OpenAccountOutcome =
 
 /**
  * Makes an account, its instruction number 1 (which opens it in Redis), and a first session.
- * Callers may rely on: all or nothing, in one statement; of two with one e-mail exactly one is made.
+ * Callers may rely on: all or nothing, in one statement; of two with one e-mail, one is made.
  */
 export async function openAccount(sql: Sql, account: NewAccount): Promise<OpenAccountOutcome> {
   const { accountId, email, passwordHash, role, inviteCode, session, audit } = account
@@ -42,8 +42,9 @@ export async function openAccount(sql: Sql, account: NewAccount): Promise<OpenAc
       returning expires_at
     ), audited as (
       insert into audit_log (id, actor, action, target, details, request_id, address)
-      select ${audit?.id ?? null}::text, ${audit?.actor ?? null}::text, ${audit?.action ?? null}::text,
-        id, ${audit?.details ?? null}::text::jsonb, ${audit?.requestId ?? null}::text,
+      select ${audit?.id ?? null}::text, ${audit?.actor ?? null}::text,
+        ${audit?.action ?? null}::text, id, ${audit?.details ?? null}::text::jsonb,
+        ${audit?.requestId ?? null}::text,
         ${audit?.address ?? null}::text
       from opened where ${audit !== null}::boolean
     )

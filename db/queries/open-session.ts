@@ -1,6 +1,6 @@
 import type { Sql } from "../connection.ts"
 
-/** Makes a session. Callers may rely on: its end is set by Postgres's clock, which also checks it. */
+/** Makes a session. Callers may rely on: Postgres's clock sets its end, and also checks it. */
 export async function openSession(
   sql: Sql,
   session: { id: string; accountId: string; tokenHash: string; address: string; ttlMs: number },

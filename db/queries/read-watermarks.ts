@@ -15,7 +15,9 @@ export type Watermark = {
 
 /** The watermarks of all partitions, of one moment, in the order of their numbers. */
 export async function readWatermarks(sql: Sql): Promise<Watermark[]> {
-  const rows = await sql<(Omit<Watermark, "entryNumber" | "records"> & Record<"entryNumber" | "records", string>)[]>`
+  const rows = await sql<
+    (Omit<Watermark, "entryNumber" | "records"> & Record<"entryNumber" | "records", string>)[]
+  >`
     select partition, generation, is_open as "isOpen", entry_number as "entryNumber",
       entry_id as "entryId", records
     from partitions order by partition

@@ -16,7 +16,8 @@ export async function reconcilePartition(
 ): Promise<Reconciled> {
   const rows = await sql<{ position: string; drift: string; missing: string }[]>`
     with before as (
-      select coalesce((select reconciled_position from reconciliation where partition = ${partition}), 0) as position
+      select coalesce(max(reconciled_position), 0) as position
+      from reconciliation where partition = ${partition}
     ), target as (
       select least(p.records, before.position + ${limit}) as position
       from partitions p, before where p.partition = ${partition}
@@ -28,9 +29,11 @@ export async function reconcilePartition(
     ), books as (
       select
         (select coalesce(sum(debit_fen - credit_fen), 0) from counter_accounts where partition = ${partition})
-        - (select coalesce(sum(balance_fen), 0) from account_snapshots where partition = ${partition}) as drift
+        - (select coalesce(sum(balance_fen), 0) from account_snapshots
+          where partition = ${partition}) as drift
     ), judged as (
-      select target.position, before.position as position_before, proven.through, abs(books.drift)::bigint as drift,
+      select target.position, before.position as position_before, proven.through,
+        abs(books.drift)::bigint as drift,
         target.position - before.position - proven.records as missing
       from before, target, proven, books
     )
@@ -46,5 +49,9 @@ export async function reconcilePartition(
   `
   const [row] = rows
   if (row === undefined) throw new Error(`Postgres has no partition ${partition}`)
-  return { position: Number(row.position), driftFen: Number(row.drift), missing: Number(row.missing) }
+  return {
+    position: Number(row.position),
+    driftFen: Number(row.drift),
+    missing: Number(row.missing),
+  }
 }

@@ -31,20 +31,22 @@ export type RedeemRow =
  *
  * Callers may rely on: all of it or none; never more uses than the code has, because the code's row
  * is locked and looked at again by whoever waited for it; once per account, because of the unique
- * index (`already_redeemed` is also what its violation, 23505, means). Refusals come in the order of
- * the cases below. `raced`: somebody else changed the code in the same instant; nothing was written,
- * and asking again tells what is so now. A code that is not there is counted, and past the bound
- * it is `rate_limited` whether it is there or not. The account's row is locked last, as everywhere.
+ * index (`already_redeemed` is also what its violation, 23505, means). Refusals come in the order
+ * of the cases below. `raced`: somebody else changed the code in the same instant; nothing was
+ * written, and asking again tells what is so now. A code that is not there is counted, and past
+ * the bound it is `rate_limited` whether it is there or not. The account's row is locked last, as
+ * everywhere.
  *
- * The balance is taken as flushed, plus credits on their way: never lower than it really is, but for
- * two codes in the same instant.
+ * The balance is taken as flushed, plus credits on their way: never lower than it really is, but
+ * for two codes in the same instant.
  */
 export async function redeemCode(sql: Sql, redemption: Redemption): Promise<RedeemRow> {
   const { redemptionId, accountId, code, attempts, balanceFenMax } = redemption
   const [row] = await sql<RedeemRow[]>`
     with asked as (
       select id, amount_fen, total_uses, used,
-        enabled and coalesce(starts_at <= now(), true) and coalesce(expires_at > now(), true) as is_active,
+        enabled and coalesce(starts_at <= now(), true)
+          and coalesce(expires_at > now(), true) as is_active,
         exists (select 1 from redemptions r
           where r.code_id = c.id and r.account_id = ${accountId}) as is_redeemed
       from redemption_codes c where code = ${code}
@@ -73,7 +75,8 @@ export async function redeemCode(sql: Sql, redemption: Redemption): Promise<Rede
       where id = ${accountId} and exists (select 1 from taken)
       returning id, last_instruction, auth_version
     ), instructed as (
-      insert into instructions (account_id, number, kind, amount_fen, auth_version, source_id, description)
+      insert into instructions (account_id, number, kind, amount_fen, auth_version, source_id,
+        description)
       select numbered.id, numbered.last_instruction, 'redemption', taken.amount_fen,
         numbered.auth_version, ${redemptionId}, 'Redemption code ' || taken.code
       from numbered, taken
@@ -91,7 +94,8 @@ export async function redeemCode(sql: Sql, redemption: Redemption): Promise<Rede
       case
         when exists (select 1 from taken) then 'redeemed'
         when exists (select 1 from barred) then 'rate_limited'
-        when exists (select 1 from counted where count > ${attempts.max}::integer) then 'rate_limited'
+        when exists (select 1 from counted where count > ${attempts.max}::integer)
+          then 'rate_limited'
         when not exists (select 1 from asked) then 'code_not_found'
         when (select is_redeemed from asked) then 'already_redeemed'
         when not (select is_active from asked) then 'code_not_active'

@@ -6,6 +6,7 @@ export async function writeAudit(sql: Sql, row: AuditRow & { target: string }): 
   const { id, actor, action, target, details, requestId, address } = row
   await sql`
     insert into audit_log (id, actor, action, target, details, request_id, address)
-    values (${id}, ${actor}, ${action}, ${target}, ${details}::text::jsonb, ${requestId}, ${address})
+    values (${id}, ${actor}, ${action}, ${target}, ${details}::text::jsonb, ${requestId},
+      ${address})
   `
 }

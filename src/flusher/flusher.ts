@@ -4,10 +4,12 @@ import { ensureMonth } from "../../db/queries/ensure-month.ts"
 import { flushBatch } from "../../db/queries/flush-batch.ts"
 import { noteStop } from "../../db/queries/note-stop.ts"
 import { readWatermarks } from "../../db/queries/read-watermarks.ts"
+import { within } from "../deadline.ts"
 import { metaKey, streamKey } from "../ledger/keys.ts"
 import type { Openings } from "../ledger/opening.ts"
 import { runScript } from "../ledger/run-script.ts"
 import {
+  FLUSH_DEADLINE_MS,
   FLUSH_INTERVAL_MS,
   FLUSH_RECORDS_FULL,
   FLUSH_RETRY_MS,
@@ -42,6 +44,8 @@ export type FlusherDeps = {
   partition: number
   log(message: string): void
 }
+
+const FLUSH = { timeoutMs: FLUSH_DEADLINE_MS, what: "Postgres" }
 
 type Place = StreamPlace & { records: number }
 type Flushed = { entryNumber: number; atMs: number }
@@ -83,7 +87,7 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
     }
     await ensureMonths(entries)
     const flush = composeFlush(place, entries)
-    const flushed = await flushBatch(sql, flush)
+    const flushed = await within(flushBatch(sql, flush), FLUSH)
     if (flushed === null) {
       await pause(FLUSH_RETRY_MS)
       return null

@@ -1,6 +1,7 @@
 import { timingSafeEqual } from "node:crypto"
+import { within } from "../deadline.ts"
 import { type AccountId, hashCredential, parseAccountId, readCredential } from "../ids.ts"
-import { KEY_CACHE_ENTRIES_MAX } from "../limits.ts"
+import { KEY_CACHE_ENTRIES_MAX, KEY_LOOKUP_MS } from "../limits.ts"
 
 /** A verified API key, and the auth version of its account at the time. */
 export type VerifiedKey = { keyId: string; accountId: AccountId; authVersion: number }
@@ -20,6 +21,8 @@ export type LoadKey = (keyHash: string) => Promise<{
   isEnabled: boolean
   authVersion: number
 } | null>
+
+const LOOKUP = { timeoutMs: KEY_LOOKUP_MS, what: "Postgres" }
 
 /**
  * Knows API keys. A key that was verified stays in memory with its account's auth version; the
@@ -44,7 +47,7 @@ export function createAuthenticator(loadKey: LoadKey, log: (message: string) => 
     const keyHash = hashCredential(credential)
     let found: Awaited<ReturnType<LoadKey>>
     try {
-      found = await loadKey(keyHash)
+      found = await within(loadKey(keyHash), LOOKUP)
     } catch (error) {
       log(`a key cannot be looked up: ${error instanceof Error ? error.name : "unknown error"}`)
       return { status: "unavailable" }

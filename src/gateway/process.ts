@@ -6,15 +6,20 @@ import { createApp, createAppGuard } from "../app.ts"
 import type { Config } from "../config.ts"
 import { createLedger } from "../ledger/ledger.ts"
 import { GATEWAY_READY_MS } from "../limits.ts"
-import { createLog } from "../log.ts"
+import { createLog, type Log } from "../log.ts"
 import { createMetrics } from "../metrics.ts"
+import { readLedgerFigures } from "../operations/ledger-figures.ts"
 import { createAuthenticator } from "./authenticate.ts"
 import { createGateway } from "./index.ts"
-import { readLedgerFigures } from "./ledger-figures.ts"
 import { createPriceList } from "./price.ts"
 import { createTokenBalance } from "./token-balance.ts"
 
-export type RunningGateway = { url: string; port: number; stop(): Promise<void> }
+export type RunningGateway = {
+  app: ReturnType<typeof createApp>
+  url: string
+  port: number
+  stop(): Promise<void>
+}
 
 /**
  * Starts one gateway process: the whole HTTP surface on one port. Resolves when it listens and a
@@ -23,9 +28,8 @@ export type RunningGateway = { url: string; port: number; stop(): Promise<void> 
 export async function startGateway(
   config: Config,
   stores: { redisUrl: string; databaseUrl: string },
-  { plugins = [] }: { plugins?: readonly AnyElysia[] } = {},
+  { plugins = [], log = createLog("gateway") }: { plugins?: readonly AnyElysia[]; log?: Log } = {},
 ): Promise<RunningGateway> {
-  const log = createLog("gateway")
   const sql = connectSql(stores.databaseUrl, { max: 10, applicationName: "fengate gateway" })
   const database = connectDatabase(stores.databaseUrl, {
     max: 4,
@@ -41,9 +45,10 @@ export async function startGateway(
   const prices = await createPriceList(() => loadPrices(sql), log)
   const guard = createAppGuard({ sql, publicUrl: config.publicUrl })
   const { readAccount, applyPending, charge } = ledger
+  const authenticator = createAuthenticator((keyHash) => loadKey(sql, keyHash), log)
   const gateway = createGateway({
     steps: {
-      authenticator: createAuthenticator((keyHash) => loadKey(sql, keyHash), log),
+      authenticator,
       prices,
       charge,
       applyPending,
@@ -60,13 +65,14 @@ export async function startGateway(
     ledger,
     metrics,
     guard,
+    verifyKey: authenticator.verify,
     plugins: [gateway, ...plugins],
     log,
   })
   app.listen({ hostname: config.host, port: config.port })
   await untilReady(ledger)
   const port = app.server?.port ?? config.port
-  return { port, url: `http://${config.host}:${port}`, stop }
+  return { app, port, url: `http://${config.host}:${port}`, stop }
 
   /** Requests in flight finish first; then what they need may go. */
   async function stop(): Promise<void> {

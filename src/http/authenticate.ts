@@ -14,7 +14,7 @@ export type Principal = {
 
 type Incoming = { request: Request }
 
-/** Hooks for `resolve`: each gives the handler its `principal`, or ends the request with 401/403. */
+/** Hooks for `resolve`: each gives the handler its `principal`, or refuses with 401 or 403. */
 export type Guard = {
   account(incoming: Incoming): Promise<{ principal: Principal }>
   admin(incoming: Incoming): Promise<{ principal: Principal }>
@@ -67,7 +67,7 @@ function readBearer(headers: Headers): string | null {
 
 const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"])
 
-/** A browser sends the cookie on its own, so that what changes anything must come from our pages. */
+/** A browser sends the cookie by itself, so that whatever changes must come from our pages. */
 function readCookie(request: Request, origin: string): string | null {
   const token = readSessionCookie(request.headers)
   if (token === null || SAFE_METHODS.has(request.method) || isSameOrigin(request, origin)) {

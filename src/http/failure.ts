@@ -19,6 +19,12 @@ export function toProblem(error: unknown): Problem {
   })
 }
 
+/** Thrown before the route could ask who sends this: its body, query or path does not fit. */
+export function isAboutContent(error: unknown): boolean {
+  if (error instanceof ValidationError) return error.type !== "response"
+  return error instanceof ParseError
+}
+
 function readParseError({ cause }: ParseError): Problem {
   if (cause instanceof Problem) return cause
   return new Problem("malformed_json", {

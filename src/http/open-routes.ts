@@ -12,3 +12,6 @@ export const OPEN_ROUTES: readonly string[] = [
   "GET /metrics",
   "GET /openapi.json",
 ]
+
+/** The routes that an API key opens; `GET /v1/balance` checks a token by itself. */
+export const KEY_ROUTES: readonly string[] = ["POST /v1/charges"]

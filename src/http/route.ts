@@ -1,7 +1,7 @@
 import { Elysia } from "elysia"
 import { ERRORS, type ErrorCode } from "../errors.ts"
 
-/** A plugin of this app. Bodies are never rewritten to fit a schema: what does not fit is refused. */
+/** A plugin of this app. Bodies are never rewritten to fit a schema, but refused. */
 export function createPlugin() {
   return new Elysia({ normalize: false })
 }

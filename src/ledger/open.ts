@@ -6,8 +6,9 @@ import { markOpen } from "../../db/queries/mark-open.ts"
 import { raiseOpening } from "../../db/queries/raise-opening.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { readWatermarks, type Watermark } from "../../db/queries/read-watermarks.ts"
+import { within } from "../deadline.ts"
 import { randomChars } from "../ids.ts"
-import { KEEPER_INTERVAL_MS, SETTLE_COMMAND_TIMEOUT_MS } from "../limits.ts"
+import { KEEPER_ATTEMPT_MS, KEEPER_INTERVAL_MS, SETTLE_COMMAND_TIMEOUT_MS } from "../limits.ts"
 import { metaKey, streamKey } from "./keys.ts"
 import { decodeMeta, type Meta } from "./records.ts"
 import { connected, connectRedis } from "./redis.ts"
@@ -24,19 +25,22 @@ import { OPEN_PARTITION_TEXT, SCRIPT_NAMES, scriptHashes, scriptText } from "./s
 export class LedgerRefused extends Error {}
 
 const OPENING_LOCK = 7_364_102
+const KEEPER_ATTEMPT = { timeoutMs: KEEPER_ATTEMPT_MS, what: "opening the ledger" }
 
 type Stores = { redis: Redis; sql: Sql }
+
+export type KeeperSettings = {
+  redisUrl: string
+  databaseUrl: string
+  partitions: number
+  log(message: string): void
+}
 
 /**
  * Opens the ledger and keeps it open: when Redis restarts and has lost nothing, it is opened again
  * by itself. Rejects with `LedgerRefused` where it may not be opened at the first try.
  */
-export async function startKeeper(settings: {
-  redisUrl: string
-  databaseUrl: string
-  partitions: number
-  log(message: string): void
-}): Promise<{ stop(): Promise<void> }> {
+export async function startKeeper(settings: KeeperSettings): Promise<{ stop(): Promise<void> }> {
   const { log, partitions } = settings
   const redis = connectRedis(settings.redisUrl, {
     name: "fengate keeper",
@@ -50,7 +54,7 @@ export async function startKeeper(settings: {
     await connected(redis, 10_000)
     // Also where another process has opened the ledger: a start with wrong settings is refused.
     await requireStores(stores, partitions)
-    await openLedger(stores, partitions)
+    await openLedger(stores, settings)
   } catch (error) {
     await release()
     throw error
@@ -64,7 +68,8 @@ export async function startKeeper(settings: {
       await new Promise((resolve) => setTimeout(resolve, KEEPER_INTERVAL_MS))
       if (isStopped) return
       try {
-        if (await openLedger(stores, partitions)) log("the ledger is open again")
+        if (await within(openLedger(stores, settings), KEEPER_ATTEMPT))
+          log("the ledger is open again")
         complaint = ""
       } catch (error) {
         complain(error instanceof Error ? error.message : String(error))
@@ -91,21 +96,30 @@ export async function startKeeper(settings: {
 }
 
 /** Answers true where it had to open, false where the ledger was open already. */
-async function openLedger(stores: Stores, partitions: number): Promise<boolean> {
+async function openLedger(stores: Stores, settings: KeeperSettings): Promise<boolean> {
   if (await isOpen(stores)) return false
-  const connection = await stores.sql.reserve()
-  try {
-    await connection`select pg_advisory_lock(${OPENING_LOCK})`
+  return alone(settings.databaseUrl, async () => {
     if (await isOpen(stores)) return false
-    await requireStores(stores, partitions)
+    await requireStores(stores, settings.partitions)
     for (const watermark of await readWatermarks(stores.sql)) {
-      await openPartition(stores, { watermark, partitions })
+      await openPartition(stores, { watermark, partitions: settings.partitions })
     }
     await loadScripts(stores)
     return true
+  })
+}
+
+/**
+ * One process opens at a time. The lock has a connection of its own, and ends with it: after its
+ * server was killed, postgres.js may never settle a query on a connection that it has reserved.
+ */
+async function alone<Value>(databaseUrl: string, work: () => Promise<Value>): Promise<Value> {
+  const lock = connectSql(databaseUrl, { max: 1, applicationName: "fengate opening" })
+  try {
+    await lock`select pg_advisory_lock(${OPENING_LOCK})`
+    return await work()
   } finally {
-    await connection`select pg_advisory_unlock(${OPENING_LOCK})`
-    connection.release()
+    await lock.end({ timeout: 1 })
   }
 }
 

@@ -83,10 +83,6 @@ const KIND_OF_BYTE = new Map<number, Kind>([
   [65, "auth_version"],
 ])
 
-export function isKind(text: string): text is Kind {
-  return text in KIND_BYTES
-}
-
 export function isInstructionKind(text: string): text is InstructionKind {
   return text === "open" || text === "auth_version" || text === "redemption"
 }
@@ -236,7 +232,7 @@ function split(text: string, fields: number): string[] {
   return parts
 }
 
-/** An integer of 8 bytes. Two halves are cheaper than a BigInt; above 2^53 `fen` or the caller throws. */
+/** An integer of 8 bytes, in two halves: cheaper than a BigInt. Throws above 2^53. */
 export function integerAt(bytes: Buffer, at: number): number {
   const value = bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 0x1_0000_0000
   if (!Number.isSafeInteger(value)) broken("integer above 2^53")

@@ -55,12 +55,13 @@ export type Failure = "refused" | "unscripted" | "unknown"
 
 // Answered by Redis before the first command of a script runs, or because nothing was sent at all.
 const REFUSALS =
-  /^(OOM|MISCONF|READONLY|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|TRYAGAIN|MOVED|ASK|NOAUTH|NOPERM|WRONGPASS)\b/
+  /^(OOM|MISCONF|READONLY|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|TRYAGAIN|MOVED|ASK)\b/
+const NOT_PERMITTED = /^(NOAUTH|NOPERM|WRONGPASS)\b/
 const NOT_SENT = /^Stream isn't writeable/
 
 export function classifyFailure(error: unknown): Failure {
   const message = error instanceof Error ? error.message : ""
   if (message.startsWith("NOSCRIPT")) return "unscripted"
-  if (REFUSALS.test(message) || NOT_SENT.test(message)) return "refused"
-  return "unknown"
+  const said = [REFUSALS, NOT_PERMITTED, NOT_SENT].some((refusal) => refusal.test(message))
+  return said ? "refused" : "unknown"
 }

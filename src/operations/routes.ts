@@ -73,7 +73,7 @@ function metricRoutes({ metrics, metricsToken, clientAddress }: OperationsDeps) 
   )
 }
 
-/** Behind a proxy that is not trusted by name everyone's socket is on loopback: that is not local. */
+/** Behind a proxy that is not trusted everyone's socket is on loopback: that is not local. */
 function isLocal(request: Request, server: AddressSource, clientAddress: ClientAddress): boolean {
   const socket = server?.requestIP(request)?.address ?? ""
   const client = clientAddress(request, server)

@@ -47,7 +47,7 @@ export function killIfThere(pid: number): void {
   }
 }
 
-const LEAVE = new URL("./leave.ts", import.meta.url).pathname
+const LEAVE = Bun.fileURLToPath(new URL("./leave.ts", import.meta.url))
 
 /** A store whose parent was killed with no time to stop it. */
 export async function startAndKill(options: {

@@ -7,7 +7,7 @@ import { createPlaces } from "./places.ts"
 const places = createPlaces()
 afterEach(places.clear)
 
-const ROOT = new URL("../..", import.meta.url).pathname
+const ROOT = Bun.fileURLToPath(new URL("../..", import.meta.url))
 
 /** A checkout whose packages are installed, and a PATH on which there are these programs alone. */
 function startSetup(options: {

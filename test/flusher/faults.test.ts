@@ -1,7 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { connectSql } from "../../db/connection.ts"
 import { eventually } from "../support/eventually.ts"
-import { alarmsOf, chargeMany, expectAllRecords, progress, upTo } from "../support/flushing.ts"
+import { alarmsOf, chargeMany, expectAllRecords, progress } from "../support/flushing.ts"
 import { startLedger, type TestLedger, withLedger, withStores } from "../support/ledger.ts"
 import { type Relay, startRelay } from "../support/relay.ts"
 

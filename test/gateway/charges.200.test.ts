@@ -72,7 +72,15 @@ test("all sixteen interfaces can be charged, at 1 fen each", async () => {
 
 test("descriptions of any script come out of the record exactly", async () => {
   const developer = await newDeveloper(system(), { balanceFen: 10 })
-  const descriptions = ["用户登录", "NULL", '{"a"}', "\\", "a,b", "😀".repeat(50), "'; drop table x --"]
+  const descriptions = [
+    "用户登录",
+    "NULL",
+    '{"a"}',
+    "\\",
+    "a,b",
+    "😀".repeat(50),
+    "'; drop table x --",
+  ]
 
   for (const description of descriptions) {
     expect((await developer.charge({ description })).status).toBe(200)

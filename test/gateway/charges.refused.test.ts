@@ -40,7 +40,10 @@ describe("401", () => {
     const other = await newDeveloper(system(), { balanceFen: 5 })
     expect((await other.charge()).status).toBe(200)
     const patch = (enabled: boolean) =>
-      system().request("PATCH", `/v1/keys/${other.keyId}`, { token: other.token, body: { enabled } })
+      system().request("PATCH", `/v1/keys/${other.keyId}`, {
+        token: other.token,
+        body: { enabled },
+      })
 
     expect((await patch(false)).status).toBe(200)
     await refused(other.charge(), 401, "key_disabled")
@@ -57,7 +60,9 @@ describe("401", () => {
     expect((await other.charge()).status).toBe(200)
     expect((await other.charge({}, made.body.key)).status).toBe(200)
 
-    expect((await system().request("DELETE", `/v1/keys/${other.keyId}`, { token })).status).toBe(204)
+    expect((await system().request("DELETE", `/v1/keys/${other.keyId}`, { token })).status).toBe(
+      204,
+    )
 
     await refused(other.charge(), 401, "invalid_credential")
     expect((await other.charge({}, made.body.key)).status).toBe(200)

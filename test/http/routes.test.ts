@@ -49,3 +49,13 @@ test("every route under /v1/admin answers a developer 403", async () => {
     expect([name, answer.status, answer.body.code]).toEqual([name, 403, "not_allowed"])
   }
 })
+
+test("who may not send anything learns that first, whatever is wrong with what is sent", async () => {
+  for (const { name, method, path, body } of listRoutes()) {
+    if (body === undefined || OPEN_ROUTES.includes(name)) continue
+    for (const wrong of ["{", "[]", { wrong: 1 }, ""]) {
+      const answer = await system().request(method, path, { body: wrong })
+      expect([name, answer.status, answer.body.code]).toEqual([name, 401, "missing_credential"])
+    }
+  }
+})

@@ -95,13 +95,13 @@ describe("an instruction", () => {
   })
 
   test("keeps its account's order while charges and other instructions race it", async () => {
-    const { openAccount, instruct, charge, ledger: gateway, stores } = ledger()
+    const { openAccount, instruct, pay, ledger: gateway, stores } = ledger()
     const accountId = await openAccount({ balanceFen: 0 })
     await Promise.all(
       Array.from({ length: 60 }, async (_, i) => {
         await instruct(accountId, { kind: "redemption", amountFen: i + 1 })
         await gateway.applyPending(accountId)
-        await charge(accountId, 1)
+        await pay(accountId, 1)
       }),
     )
     await ledger().books()
@@ -114,20 +114,20 @@ describe("an instruction", () => {
   })
 
   test("that raises the auth version kills what was verified under the old one, in that moment", async () => {
-    const { openAccount, instruct, charge, ledger: gateway } = ledger()
+    const { openAccount, instruct, pay, ledger: gateway } = ledger()
     const accountId = await openAccount({ balanceFen: 5 })
-    expect(await charge(accountId, 1, { authVersion: 2 })).toEqual({
+    expect(await pay(accountId, 1, { authVersion: 2 })).toEqual({
       status: "auth_changed",
       authVersion: 1,
     })
     await instruct(accountId, { kind: "auth_version", authVersion: 2 })
-    expect(await charge(accountId, 1, { authVersion: 1 })).toMatchObject({ status: "accepted" })
+    expect(await pay(accountId, 1, { authVersion: 1 })).toMatchObject({ status: "accepted" })
     await gateway.applyPending(accountId)
-    expect(await charge(accountId, 1, { authVersion: 1 })).toEqual({
+    expect(await pay(accountId, 1, { authVersion: 1 })).toEqual({
       status: "auth_changed",
       authVersion: 2,
     })
-    expect(await charge(accountId, 1, { authVersion: 2 })).toMatchObject({
+    expect(await pay(accountId, 1, { authVersion: 2 })).toMatchObject({
       status: "accepted",
       balanceFen: 3,
     })

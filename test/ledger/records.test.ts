@@ -30,32 +30,32 @@ const TEXTS: [string, string][] = [
 describe("a description", () => {
   for (const [name, description] of TEXTS) {
     test(`${name} comes out of Postgres exactly`, async () => {
-      const { openAccount, charge } = ledger()
+      const { openAccount, pay } = ledger()
       const accountId = await openAccount({ balanceFen: 2 })
       const details = chargeDetails({
         ...WHO,
         requestId: description.replaceAll("\x1f", ""),
         description,
       })
-      expect(await charge(accountId, 1, { details })).toMatchObject({ status: "accepted" })
+      expect(await pay(accountId, 1, { details })).toMatchObject({ status: "accepted" })
       const [row] = await flushed(accountId)
       expect(row).toMatchObject({ description, requestId: description.replaceAll("\x1f", "") })
     })
   }
 
   test("with half a character comes out with the sign for what cannot be read", async () => {
-    const { openAccount, charge } = ledger()
+    const { openAccount, pay } = ledger()
     const accountId = await openAccount({ balanceFen: 2 })
-    await charge(accountId, 1, {
+    await pay(accountId, 1, {
       details: chargeDetails({ ...WHO, requestId: "r", description: "a\ud800b\udc00" }),
     })
     expect(await flushed(accountId)).toMatchObject([{ description: "a\ufffdb\ufffd" }])
   })
 
   test("that is empty says what was called", async () => {
-    const { openAccount, charge } = ledger()
+    const { openAccount, pay } = ledger()
     const accountId = await openAccount({ balanceFen: 2 })
-    await charge(accountId, 1, {
+    await pay(accountId, 1, {
       details: chargeDetails({ ...WHO, requestId: "", description: "" }),
     })
     expect(await flushed(accountId)).toMatchObject([
@@ -64,12 +64,12 @@ describe("a description", () => {
   })
 
   test("of each of 300 parallel charges stays with its own", async () => {
-    const { openAccount, charge } = ledger()
+    const { openAccount, pay } = ledger()
     const accountId = await openAccount({ balanceFen: 300 })
     const texts = Array.from({ length: 300 }, (_, i) => `${TEXTS[i % TEXTS.length]?.[1]} ${i}`)
     const outcomes = await Promise.all(
       texts.map((description, i) =>
-        charge(accountId, 1, {
+        pay(accountId, 1, {
           details: chargeDetails({ ...WHO, requestId: String(i), description }),
         }),
       ),
@@ -94,10 +94,10 @@ describe("amounts at the edges are exact in the answer, in Redis and in Postgres
     [1_000_000_000_000_001, 2],
   ] as const) {
     test(`${amountFen} of ${balanceFen}`, async () => {
-      const { openAccount, charge, ledger: gateway } = ledger()
+      const { openAccount, pay, ledger: gateway } = ledger()
       const accountId = await openAccount({ balanceFen })
       const left = balanceFen - amountFen
-      expect(await charge(accountId, amountFen)).toMatchObject({
+      expect(await pay(accountId, amountFen)).toMatchObject({
         status: "accepted",
         balanceFen: left,
       })
@@ -110,10 +110,10 @@ describe("amounts at the edges are exact in the answer, in Redis and in Postgres
   }
 
   test("a quantity of a million stays one", async () => {
-    const { openAccount, charge } = ledger()
+    const { openAccount, pay } = ledger()
     const accountId = await openAccount({ balanceFen: 1_000_000 })
     const details = chargeDetails({ ...WHO, quantity: 1_000_000, requestId: "r", description: "" })
-    await charge(accountId, 1_000_000, { details })
+    await pay(accountId, 1_000_000, { details })
     expect(await flushed(accountId)).toMatchObject([{ quantity: 1_000_000, amount: "1000000" }])
   })
 })

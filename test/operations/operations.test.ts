@@ -43,10 +43,22 @@ test("readiness answers within a second when both stores hang", async () => {
   })
 })
 
+/** The names that the contract promises. */
+const RELIED_ON = [
+  "fengate_charges_total",
+  "fengate_charge_seconds",
+  "fengate_batch_items",
+  "fengate_flush_lag_records",
+  "fengate_flush_lag_seconds",
+  "fengate_drift_fen",
+  "fengate_partition_fenced",
+]
+
 test("/metrics answers on loopback, and elsewhere with the token only", async () => {
   const read = (headers: Record<string, string>) => system().request("GET", "/metrics", { headers })
   const local = await read({})
-  expect([local.status, local.body]).toEqual([200, "fengate_up 1\n"])
+  expect(local.status).toBe(200)
+  for (const name of RELIED_ON) expect(local.body).toContain(`# TYPE ${name} `)
   expect(local.headers.get("content-type")).toStartWith("text/plain")
   const far = { "x-forwarded-for": "203.0.113.9" }
   expect((await read(far)).body.code).toBe("missing_credential")

@@ -28,6 +28,11 @@ export type TestLedger = {
     instruction: NewInstruction,
   ): Promise<{ number: number; sourceId: string }>
   charge(accountId: AccountId, amountFen: number, options?: ChargeOptions): Promise<ChargeOutcome>
+  /**
+   * A charge as a client makes it, who comes again when he is told 503: on a machine that stalls for
+   * longer than a batch may take, one attempt may be unavailable and put back.
+   */
+  pay(accountId: AccountId, amountFen: number, options?: ChargeOptions): Promise<ChargeOutcome>
   /** One more flusher process, which the test stops. */
   startFlusher(redisUrl?: string): Promise<{ stop(): Promise<void> }>
   /** Asserts that the books, recomputed from nothing, have no finding. */
@@ -78,6 +83,11 @@ export async function startLedger(
     instruct: (accountId, instruction) => instruct(stores, accountId, instruction),
     charge: (accountId, amountFen, chargeOptions) =>
       charge(ledger, accountId, amountFen, chargeOptions),
+    pay: (accountId, amountFen, chargeOptions) =>
+      eventually(async () => {
+        const outcome = await charge(ledger, accountId, amountFen, chargeOptions)
+        return outcome.status !== "unavailable" && outcome
+      }).then((outcome) => outcome || { status: "unavailable" }),
     startFlusher: (url = redisUrl) => startFlusherProcess({ redisUrl: url, databaseUrl }, note),
     books,
     stop,

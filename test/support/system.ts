@@ -1,15 +1,10 @@
 import { afterAll, afterEach, beforeAll } from "bun:test"
 import type { AnyElysia } from "elysia"
-import { connectDatabase, type Sql } from "../../db/connection.ts"
-import { loadKey } from "../../db/queries/load-key.ts"
-import { loadPrices } from "../../db/queries/load-prices.ts"
+import type { Sql } from "../../db/connection.ts"
 import { bootstrap } from "../../src/accounts/bootstrap.ts"
-import { createApp, createAppGuard } from "../../src/app.ts"
-import { createAuthenticator } from "../../src/gateway/authenticate.ts"
-import { createGateway } from "../../src/gateway/index.ts"
-import { createPriceList } from "../../src/gateway/price.ts"
-import { createTokenBalance } from "../../src/gateway/token-balance.ts"
-import type { Guard } from "../../src/http/authenticate.ts"
+import type { createApp } from "../../src/app.ts"
+import { readConfig } from "../../src/config.ts"
+import { startGateway } from "../../src/gateway/process.ts"
 import { randomChars } from "../../src/ids.ts"
 import type { Ledger } from "../../src/ledger/ledger.ts"
 import { startLedger } from "./ledger.ts"
@@ -62,25 +57,15 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   const ledger = await startLedger(stores)
   const { databaseUrl } = stores
   await bootstrap({ databaseUrl, admin: ADMIN, embedded: true, loopback: true })
-  const { db, sql: dbSql } = connectDatabase(databaseUrl, { max: 2, applicationName: "test app" })
   const log: string[] = []
   const { registrationsPerHour = 100_000, trustedProxies = [], metricsToken = null } = options
   const publicUrl = options.publicUrl ?? "http://fengate.test"
-  const note = (line: string) => void log.push(line)
-  const guard = createAppGuard({ sql: stores.sql, publicUrl })
-  const hotPath = await createHotPath({ sql: stores.sql, ledger: ledger.ledger, guard, publicUrl })
-  const app = createApp({
-    config: { publicUrl, trustedProxies, metricsToken, registrationsPerHour },
-    db,
-    sql: stores.sql,
-    ledger: ledger.ledger,
-    metrics: { text: async () => "fengate_up 1\n", contentType: "text/plain; version=0.0.4" },
-    guard,
-    plugins: [hotPath.plugin, ...(options.plugins ?? [])],
-    log: note,
+  const config = { ...readConfig({}), port: 0, publicUrl, trustedProxies, metricsToken }
+  const gateway = await startGateway({ ...config, registrationsPerHour }, stores, {
+    plugins: options.plugins ?? [],
+    log: (line) => void log.push(line),
   })
-  app.listen({ hostname: "127.0.0.1", port: 0, reusePort: false })
-  const url = `http://127.0.0.1:${app.server?.port}`
+  const { app, url } = gateway
   const request = createRequest(url)
 
   return {
@@ -92,38 +77,11 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
       await ledger.books()
     },
     async stop() {
-      await app.stop(true)
-      await hotPath.stop()
-      await dbSql.end({ timeout: 1 })
+      await gateway.stop()
       await ledger.stop()
       await stores.stop()
     },
   }
-}
-
-/** The hot path, put together as a gateway process does it. */
-async function createHotPath({
-  sql,
-  ledger,
-  guard,
-  publicUrl,
-}: {
-  sql: Sql
-  ledger: Ledger
-  guard: Guard
-  publicUrl: string
-}) {
-  const { charge, applyPending, readAccount } = ledger
-  const log = () => undefined
-  const prices = await createPriceList(() => loadPrices(sql), log)
-  const authenticator = createAuthenticator((keyHash) => loadKey(sql, keyHash), log)
-  const plugin = createGateway({
-    steps: { authenticator, prices, charge, applyPending, readAccount },
-    readTokenBalance: createTokenBalance({ guard, readAccount, applyPending }),
-    metrics: { chargeDecided: () => undefined },
-    publicUrl,
-  })
-  return { plugin, stop: prices.stop }
 }
 
 function createRequest(url: string): System["request"] {

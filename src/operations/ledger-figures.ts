@@ -19,7 +19,8 @@ export async function readLedgerFigures({
   ])
   const partitions = lags.map((lag, partition) => ({
     partition,
-    isFenced: lag === null || (opening !== null && lag.generation !== opening.generations[partition]),
+    isFenced:
+      lag === null || (opening !== null && lag.generation !== opening.generations[partition]),
     lagRecords: lag?.records ?? null,
     lagSeconds: lag?.seconds ?? null,
   }))

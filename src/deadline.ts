@@ -1,0 +1,22 @@
+/** Something did not answer in time. What it did, or will still do, is not known. */
+export class DeadlinePassed extends Error {}
+
+/**
+ * What `work` answers, if it does within `timeoutMs`; else rejects with `DeadlinePassed`. The work
+ * itself goes on: whoever sets a deadline must be able to do it again.
+ */
+export async function within<Value>(
+  work: Promise<Value>,
+  { timeoutMs, what }: { timeoutMs: number; what: string },
+): Promise<Value> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const deadline = new Promise<never>((_resolve, reject) => {
+    const error = new DeadlinePassed(`${what} did not answer within ${timeoutMs} ms`)
+    timer = setTimeout(() => reject(error), timeoutMs)
+  })
+  try {
+    return await Promise.race([work, deadline])
+  } finally {
+    clearTimeout(timer)
+  }
+}
