@@ -5,6 +5,7 @@ import { join } from "node:path"
 import type { Books } from "./books.ts"
 import type { Options } from "./options.ts"
 import type { Oversell } from "./oversell.ts"
+import type { Pair } from "./pairs.ts"
 import { type Measured, SCENARIO_NAMES, SCENARIO_TITLES } from "./scenarios.ts"
 import { judge, type Summary, summarise } from "./summary.ts"
 import { PARTS, type System } from "./system.ts"
@@ -12,6 +13,7 @@ import { PARTS, type System } from "./system.ts"
 export type Run = {
   options: Options
   measured: Measured
+  pairs: Pair[]
   oversell: Oversell
   books: Books
   machine: string[]
@@ -22,9 +24,9 @@ type Row = readonly string[]
 const RESULTS = join(import.meta.dir, "RESULTS.md")
 
 /** The whole result as text in Markdown: what the terminal shows is what RESULTS.md keeps. */
-export function writeReport({ options, measured, oversell, books, machine }: Run): string {
+export function writeReport({ options, measured, pairs, oversell, books, machine }: Run): string {
   const summaries = SCENARIO_NAMES.map((name) => summarise(measured.rounds[name]))
-  const { targets, hotToMany } = judge(measured)
+  const { targets, hotToMany } = judge(measured, pairs)
   const { connections, seconds, rounds, gateways, accounts } = options
   return [
     ...SCENARIO_NAMES.map((name) => `- **${name}**: ${SCENARIO_TITLES[name]}`),

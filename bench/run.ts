@@ -1,6 +1,7 @@
 import { checkBooks } from "./books.ts"
 import { type Options, readOptions } from "./options.ts"
 import { runOversell } from "./oversell.ts"
+import { runPairs } from "./pairs.ts"
 import { runProfile } from "./profile.ts"
 import { describeMachine, keepReport, writeReport } from "./report.ts"
 import { makeScenarios, runScenarios } from "./scenarios.ts"
@@ -38,7 +39,8 @@ async function measure(system: System, options: Options, { say }: Terminal): Pro
   say(`Making ${options.accounts} accounts ...`)
   const scenarios = await makeScenarios(system, options)
   const measured = await runScenarios(scenarios, { system, options, terminal })
-  const loads = [...measured.loads]
+  const { pairs, loads: pairLoads } = await runPairs(scenarios, { system, options, terminal })
+  const loads = [...measured.loads, ...pairLoads]
   const profile = options.isProfiled
     ? await runProfile(system, { scenario: scenarios.charge, ...options, terminal })
     : null
@@ -58,7 +60,7 @@ async function measure(system: System, options: Options, { say }: Terminal): Pro
     return 1
   }
   const machine = await describeMachine(system)
-  const report = writeReport({ options, measured, oversell, books, machine })
+  const report = writeReport({ options, measured, pairs, oversell, books, machine })
   say(`\n${report}`)
   if (profile !== null) {
     say(

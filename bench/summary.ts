@@ -1,6 +1,7 @@
 import type { Lag } from "./lag.ts"
 import type { Percentiles } from "./load.ts"
 import type { Histogram } from "./metrics.ts"
+import type { Pair } from "./pairs.ts"
 import { byPart, type Round } from "./rounds.ts"
 import type { Measured, ScenarioName } from "./scenarios.ts"
 import type { Part } from "./system.ts"
@@ -49,31 +50,34 @@ export function summarise(rounds: readonly Round[]): Summary {
   }
 }
 
-/** What the design promises of costs; those of unbilled and charge are compared round by round. */
-export function judge({ rounds }: Measured): { targets: Target[]; hotToMany: number } {
-  const ratios = rounds.charge.map(
+/** What the design promises of costs. A target that is missed is shown like one that is met. */
+export function judge(
+  { rounds }: Measured,
+  pairs: readonly Pair[],
+): { targets: Target[]; hotToMany: number } {
+  const oneByOne = rounds.charge.map(
     ({ cpuMicros }, i) => cpuMicros.gateway / (rounds.unbilled[i]?.cpuMicros.gateway ?? Number.NaN),
   )
-  const ratio = median(ratios)
-  const redis = median(rounds.charge.map(({ cpuMicros }) => cpuMicros.redis))
+  const sideBySide = pairs.map(({ unbilled, charge }) => charge.micros / unbilled.micros)
+  const redis = rounds.charge.map(({ cpuMicros }) => cpuMicros.redis)
   const rate = (name: ScenarioName) => median(rounds[name].map((round) => round.callsPerSecond))
+  const rateOf = (side: keyof Pair) =>
+    Math.round(median(pairs.map((pair) => pair[side].callsPerSecond)))
+  const rates = `${rateOf("charge")} charges/s beside ${rateOf("unbilled")} unbilled/s`
+  const gateway = "gateway CPU, charge / unbilled"
   return {
     targets: [
-      {
-        text: "gateway CPU of a charge, as a multiple of the unbilled call",
-        value: ratio,
-        bound: `≤ ${GATEWAY_RATIO_MAX}`,
-        isMet: ratio <= GATEWAY_RATIO_MAX,
-      },
-      {
-        text: "Redis CPU of a charge, µs",
-        value: redis,
-        bound: `≤ ${REDIS_MICROS_MAX}`,
-        isMet: redis <= REDIS_MICROS_MAX,
-      },
+      target(`${gateway}, one after the other at full speed`, oneByOne, GATEWAY_RATIO_MAX),
+      target(`${gateway}, side by side (${rates})`, sideBySide, GATEWAY_RATIO_MAX),
+      target("Redis CPU of a charge, µs", redis, REDIS_MICROS_MAX),
     ],
     hotToMany: rate("hot") / rate("charge"),
   }
+}
+
+function target(text: string, values: readonly number[], max: number): Target {
+  const value = median(values)
+  return { text, value, bound: `≤ ${max}`, isMet: value <= max }
 }
 
 function cumulate(histograms: readonly Histogram[]): Summary["decidedWithin"] {

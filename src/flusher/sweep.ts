@@ -12,5 +12,15 @@ export async function sweep(
   applyPending: (accountId: AccountId) => Promise<unknown>,
 ): Promise<void> {
   const found = await listAccountsToSweep(sql, { ageMs: SWEEP_AGE_MS, limit: SWEEP_ACCOUNTS_MAX })
-  for (const accountId of found) await applyPending(parseAccountId(accountId))
+  const failures: unknown[] = []
+  for (const accountId of found) {
+    // One account that cannot be served must not keep the others from their credits.
+    await applyPending(parseAccountId(accountId)).catch((error: unknown) => failures.push(error))
+  }
+  if (failures.length > 0) {
+    throw new AggregateError(
+      failures,
+      `${failures.length} of ${found.length} accounts: ${failures[0]}`,
+    )
+  }
 }

@@ -12,7 +12,7 @@ import {
   KIND_BYTES,
   writeInteger,
 } from "./records.ts"
-import { runScript } from "./run-script.ts"
+import { runScript, type ScriptReply } from "./run-script.ts"
 
 /** A numbered order from Postgres to Redis about one account (DESIGN section 5). */
 export type Instruction = {
@@ -63,27 +63,33 @@ export function createInstructions({ redis, openings, loadPending, log }: Instru
     pending: readonly Instruction[],
   ): Promise<ApplyOutcome> {
     for (;;) {
-      const outcome = await attempt(accountId, pending)
-      if (outcome.status === "applied" || performance.now() >= deadlineAt) return outcome
-      await new Promise((resolve) => setTimeout(resolve, SETTLE_RETRY_MS))
+      const reply = await attempt(accountId, pending)
+      switch (reply.status) {
+        case "applied":
+          return { status: "applied", account: decodeAccount(reply.body) }
+        case "gap":
+        case "too_large":
+          // Trying again changes nothing: an operator must look at this account.
+          log(`ALARM ${accountId}: its instructions cannot be applied: ${reply.status}`)
+          return { status: "unavailable" }
+        default:
+          if (performance.now() >= deadlineAt) return { status: "unavailable" }
+          await new Promise((resolve) => setTimeout(resolve, SETTLE_RETRY_MS))
+      }
     }
   }
 
   async function attempt(
     accountId: AccountId,
     pending: readonly Instruction[],
-  ): Promise<ApplyOutcome> {
+  ): Promise<ScriptReply> {
     const opened = openings.current() ?? (await openings.reload().catch(() => null))
-    if (opened === null) return { status: "unavailable" }
+    if (opened === null) return { status: "unscripted" }
     const reply = await sendApply(opened, accountId, pending)
-    if (reply.status === "applied") return { status: "applied", account: decodeAccount(reply.body) }
     if (reply.status === "unscripted" || reply.status === "fenced") {
       await openings.reload().catch(() => null)
     }
-    if (reply.status === "gap" || reply.status === "too_large") {
-      log(`${accountId}: its instructions cannot be applied: ${reply.status}`)
-    }
-    return { status: "unavailable" }
+    return reply
   }
 
   function sendApply(opened: OpenedLedger, accountId: AccountId, pending: readonly Instruction[]) {
