@@ -13,7 +13,7 @@ export type Options = {
   isWritten: boolean
 }
 
-const QUICK = { seconds: "1", rounds: "2" }
+const QUICK = { seconds: "2", rounds: "1" }
 const THOROUGH = { seconds: "8", rounds: "3" }
 
 export function readOptions(args: readonly string[]): Options {

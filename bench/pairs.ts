@@ -11,7 +11,7 @@ export type Pair = { unbilled: Side; charge: Side }
 
 /** An unbilled call is answered so much sooner that a quarter of the connections makes as many. */
 const UNBILLED_CONNECTIONS_SHARE = 1 / 4
-const WARM_UP_SECONDS = 1
+const WARM_UP_SECONDS = 2
 
 type Two = { unbilled: Scenario; charge: Scenario }
 
@@ -43,7 +43,7 @@ export async function runPairs(
     { unbilled: one, charge: other },
     { unbilled: other, charge: one },
   ]
-  for (const sides of turns) await runPair(sides, WARM_UP_SECONDS)
+  for (const sides of turns) await runPair(sides, Math.min(seconds, WARM_UP_SECONDS))
   for (let n = 1; n <= rounds; n++) {
     for (const sides of turns) {
       const pair = await runPair(sides, Math.max(1, seconds / 2))

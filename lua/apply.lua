@@ -16,7 +16,8 @@
 -- KIND  37 and below, from 32 on, add money; 64 open; 65 auth_version
 local META, ACCOUNT, INSTRUCTION = "<I4I2I8I8I8I8c8I8I4", "<I8I8I8I4I4B", "<I4BI8I4I2"
 local RECORD = "<c16BI8I8I8I2"
-local ACCOUNT_BYTES, BALANCE_MAX = 33, 9e14
+-- Half of 2^53: a revoke that puts back as much again stays within what a number holds exactly.
+local ACCOUNT_BYTES, BALANCE_MAX = 33, 4503599627370495
 local KIND_OPEN, KIND_AUTH_VERSION, STATUS_OPEN = 64, 65, 1
 local pack, unpack_from, sub = struct.pack, struct.unpack, string.sub
 

@@ -4,36 +4,13 @@ import { join } from "node:path"
 import { commandOf, freePort } from "../src/embedded/processes.ts"
 import { createPlaces } from "./embedded/places.ts"
 import { eventually } from "./support/eventually.ts"
+import { runProgram } from "./support/program.ts"
 
 const places = createPlaces()
 afterEach(places.clear)
 
-const MAIN = Bun.fileURLToPath(new URL("../src/main.ts", import.meta.url))
-
 type Environment = Record<string, string>
-
-/** The whole program, as `npm start` runs it, with its data in a folder of this test. */
-function startProgram(env: Environment, words: string[] = []) {
-  const { REDIS_URL: _redis, DATABASE_URL: _database, ...inherited } = process.env
-  const child = places.add(
-    Bun.spawn([process.execPath, MAIN, ...words], {
-      env: { ...inherited, ...env },
-      stdout: "pipe",
-      stderr: "pipe",
-    }),
-  )
-  let output = ""
-  const follow = async (stream: ReadableStream<Uint8Array>) => {
-    for await (const bytes of stream) output += new TextDecoder().decode(bytes)
-  }
-  const followed = Promise.all([follow(child.stdout), follow(child.stderr)])
-  return {
-    child,
-    output: () => output,
-    ended: async () => ({ code: (await followed, await child.exited), output }),
-    isUp: () => eventually(() => output.includes("Ctrl-C stops it."), { timeoutMs: 25_000 }),
-  }
-}
+const startProgram = (env: Environment, words?: string[]) => runProgram(places, env, words)
 
 /** The processes that this one has started, by their command lines. */
 function childrenOf(pid: number): { pid: number; command: string }[] {

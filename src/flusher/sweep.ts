@@ -2,6 +2,7 @@ import type { Sql } from "../../db/connection.ts"
 import { listAccountsToSweep } from "../../db/queries/list-accounts-to-sweep.ts"
 import { type AccountId, parseAccountId } from "../ids.ts"
 import { SWEEP_ACCOUNTS_MAX, SWEEP_AGE_MS } from "../limits.ts"
+import { messageOf } from "../ticker.ts"
 
 /**
  * Applies what a crash left: instructions that are committed, whose request never came to apply
@@ -20,7 +21,7 @@ export async function sweep(
   if (failures.length > 0) {
     throw new AggregateError(
       failures,
-      `${failures.length} of ${found.length} accounts: ${failures[0]}`,
+      `${failures.length} of ${found.length} accounts: ${messageOf(failures[0])}`,
     )
   }
 }

@@ -85,30 +85,37 @@ export function createInstructions({ redis, openings, loadPending, log }: Instru
   ): Promise<ScriptReply> {
     const opened = openings.current() ?? (await openings.reload().catch(() => null))
     if (opened === null) return { status: "unscripted" }
-    const reply = await sendApply(opened, accountId, pending)
+    const reply = await sendApply(redis, { opened, accountId, pending })
     if (reply.status === "unscripted" || reply.status === "fenced") {
       await openings.reload().catch(() => null)
     }
     return reply
   }
+}
 
-  function sendApply(opened: OpenedLedger, accountId: AccountId, pending: readonly Instruction[]) {
-    const partition = partitionOf(accountId, opened.partitions)
-    const generation = opened.generations[partition] ?? 0
-    return runScript(redis, opened.scripts.apply, {
-      keys: [
-        metaKey(partition),
-        streamKey(partition, generation),
-        accountKey(partition, generation, accountId),
-      ],
-      args: [
-        String(generation),
-        String(opened.partitions),
-        randomChars(8),
-        Buffer.concat(pending.map(encodeInstruction)),
-      ],
-    })
-  }
+function sendApply(
+  redis: Redis,
+  {
+    opened,
+    accountId,
+    pending,
+  }: { opened: OpenedLedger; accountId: AccountId; pending: readonly Instruction[] },
+): Promise<ScriptReply> {
+  const partition = partitionOf(accountId, opened.partitions)
+  const generation = opened.generations[partition] ?? 0
+  return runScript(redis, opened.scripts.apply, {
+    keys: [
+      metaKey(partition),
+      streamKey(partition, generation),
+      accountKey(partition, generation, accountId),
+    ],
+    args: [
+      String(generation),
+      String(opened.partitions),
+      randomChars(8),
+      Buffer.concat(pending.map(encodeInstruction)),
+    ],
+  })
 }
 
 export function encodeInstruction(instruction: Instruction): Buffer {

@@ -136,10 +136,10 @@ describe("instructions", () => {
 
   test("may not bring a balance out of the range in which numbers are exact", async () => {
     const accountId = newAccountId()
-    await apply(accountId, [open(), credit(2, 9_000_000_000_000_000)])
+    await apply(accountId, [open(), credit(2, 4_503_599_627_370_495)])
     expect(await apply(accountId, [credit(3, 1)])).toBe("too_large")
     expect(await scripts.state(accountId)).toMatchObject({
-      balanceFen: 9_000_000_000_000_000,
+      balanceFen: 4_503_599_627_370_495,
       instruction: 2,
     })
   })

@@ -2,6 +2,8 @@ import { expect } from "bun:test"
 import { randomChars } from "../../src/ids.ts"
 import type { Answer, System } from "./system.ts"
 
+type Client = Pick<System, "request" | "register" | "adminToken">
+
 type Charge = {
   interface?: unknown
   quantity?: unknown
@@ -23,7 +25,7 @@ export type Developer = {
 }
 
 export async function newDeveloper(
-  system: System,
+  system: Client,
   { balanceFen = 0 }: { balanceFen?: number } = {},
 ): Promise<Developer> {
   const { accountId, token } = await system.register()
@@ -49,7 +51,7 @@ export async function newDeveloper(
 }
 
 async function credit(
-  system: System,
+  system: Client,
   { token, amountFen }: { token: string; amountFen: number },
 ): Promise<void> {
   const code = `TEST-${randomChars(12).toUpperCase()}`

@@ -84,7 +84,8 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   }
 }
 
-function createRequest(url: string): System["request"] {
+/** Requests of a program that listens at `url`. */
+export function createRequest(url: string): System["request"] {
   return async (method, path, { token, body, headers = {} } = {}) => {
     const isRaw =
       typeof body === "string" || body instanceof Uint8Array || body instanceof ReadableStream
@@ -105,7 +106,7 @@ function createRequest(url: string): System["request"] {
   }
 }
 
-async function register(request: System["request"]) {
+export async function register(request: System["request"]) {
   const email = `dev-${randomChars(12)}@example.com`
   const password = `pass ${randomChars(8)}`
   const { status, body } = await request("POST", "/v1/accounts", { body: { email, password } })
