@@ -1,9 +1,8 @@
-import { Type } from "@sinclair/typebox"
 import { Elysia } from "elysia"
 import { readConfig } from "../src/config.ts"
+import { chargeBody } from "../src/gateway/index.ts"
 import { startGateway } from "../src/gateway/process.ts"
 import { jsonBody } from "../src/http/body.ts"
-import { DESCRIPTION_CHARS_MAX, QUANTITY_MAX } from "../src/limits.ts"
 import { stopRequested } from "../src/signals.ts"
 
 /**
@@ -12,17 +11,6 @@ import { stopRequested } from "../src/signals.ts"
  * charge costs above it is what billing costs.
  */
 
-const body = Type.Object(
-  {
-    interface: Type.String({ minLength: 1, maxLength: 64 }),
-    quantity: Type.Optional(Type.Integer({ minimum: 1, maximum: QUANTITY_MAX })),
-    description: Type.Optional(
-      Type.String({ maxLength: DESCRIPTION_CHARS_MAX, pattern: "^[^\\u0000-\\u001f\\u007f]*$" }),
-    ),
-  },
-  { additionalProperties: false },
-)
-
 const unbilled = new Elysia({ normalize: false }).post(
   "/bench/unbilled",
   async ({ request }) => {
@@ -30,7 +18,7 @@ const unbilled = new Elysia({ normalize: false }).post(
     await new Promise(setImmediate)
     return { isKeyed }
   },
-  { parse: jsonBody, body },
+  { parse: jsonBody, body: chargeBody },
 )
 
 const config = readConfig(process.env)

@@ -51,7 +51,7 @@ export function writeReport({ options, measured, pairs, oversell, books, machine
     "",
     `One account takes ${hotToMany.toFixed(2)} times the calls per second of many.`,
     `Oversell: 2,000 charges at once through two gateways on a balance of 1,000 fen: ` +
-      `${oversell.accepted} accepted, ${oversell.refused} refused: ${oversell.isExact ? "ok" : "**broken**"}.`,
+      `${oversell.accepted} accepted, ${oversell.refused} refused (${oversell.repeated} were answered 503 first, and came again).`,
     `Books: ${books.accepted} calls accepted = ${books.records} charges in Postgres = ` +
       `${books.fen} fen deducted, in Redis and in Postgres, for each account too.`,
     "",
@@ -77,6 +77,7 @@ function speedRows(summaries: readonly Summary[]): Row[] {
             .map(({ share }) => percent(share, 1))
             .join(" / "),
     ),
+    row("answers of another status", ({ unexpected }) => String(unexpected)),
     row("batch, items", ({ batchItems }) => (batchItems === null ? "–" : batchItems.toFixed(1))),
   ]
 }

@@ -28,6 +28,8 @@ export type Round = {
   chargeSeconds: Histogram
   lagMax: Lag
   drainMs: number
+  /** Answers with another status than the scenario's. */
+  unexpected: number
   load: Load
 }
 
@@ -40,7 +42,7 @@ type RoundOptions = { system: System; connections: number; seconds: number; term
  * its own figures and in those of no other.
  */
 export async function runRound(
-  { name, path, accounts }: Scenario,
+  { name, path, accounts, expects }: Scenario,
   { system, connections, seconds, terminal }: RoundOptions,
 ): Promise<Round> {
   const urls = system.gateways.map(({ url }) => url)
@@ -66,6 +68,7 @@ export async function runRound(
     chargeSeconds: difference(figuresAfter.chargeSeconds, figures.chargeSeconds),
     lagMax,
     drainMs,
+    unexpected: load.calls - (load.statuses.get(expects) ?? 0),
     load,
   }
 }
@@ -113,6 +116,8 @@ function watchLag(
   const max: Lag = { records: 0, seconds: 0 }
   let isStopping = false
   const running = run()
+  // Told by `stop`; an interrupted run has closed the connection and never asks.
+  running.catch(() => undefined)
   return { stop }
 
   async function run(): Promise<void> {

@@ -47,13 +47,13 @@ async function measure(system: System, options: Options, { say }: Terminal): Pro
   if (profile !== null) loads.push(profile.load)
   say("Overselling ...")
   const oversell = await runOversell(system)
-  loads.push(oversell.load)
+  loads.push(...oversell.loads)
   say("Auditing the books ...")
   const accounts = [...new Set([...measured.accounts, oversell.account])]
   const books = await checkBooks(system, { accounts, loads })
   if (!oversell.isExact) {
-    const { accepted, refused } = oversell
-    books.findings.push(`oversell: ${accepted} charges were accepted and ${refused} refused`)
+    const { accepted, refused, repeated } = oversell
+    books.findings.push(`oversell: ${accepted} accepted, ${refused} refused, ${repeated} times 503`)
   }
   if (books.findings.length > 0) {
     say(["No result: the books do not balance.", ...books.findings].join("\n  "))

@@ -26,6 +26,7 @@ const CREDIT_FEN = 1_000_000
 /** The one account pays for all calls of its rounds. */
 const HOT_CREDIT_FEN = 100_000_000
 const WARM_UP_SECONDS = 2
+const UNEXPECTED_SHARE_MAX = 0.05
 
 export async function makeScenarios(
   system: System,
@@ -82,14 +83,15 @@ export async function runScenarios(
   return measured
 }
 
-/** A call without an answer may have been charged: then nothing can be proven, and nothing is said. */
-function requireAnswers({ name, expects }: Scenario, { load }: Round): void {
+/**
+ * A call without an answer may have been charged: then nothing can be proven. Some answers of 503 on
+ * a busy machine are part of the result and shown in it; many of them are another scenario.
+ */
+function requireAnswers({ name, expects }: Scenario, { load, unexpected }: Round): void {
   if (load.lost > 0) throw new Error(`${name}: ${load.lost} calls had no answer`)
-  const others = [...load.statuses].filter(([status]) => status !== expects)
-  if (others.length > 0) {
-    const counts = others.map(([status, count]) => `${count} times ${status}`).join(", ")
-    throw new Error(`${name}: every answer should be ${expects}, and there were ${counts}`)
-  }
+  if (unexpected <= load.calls * UNEXPECTED_SHARE_MAX) return
+  const counts = [...load.statuses].map(([status, count]) => `${count} times ${status}`).join(", ")
+  throw new Error(`${name}: the answers should be ${expects}, and were ${counts}`)
 }
 
 function describeRound(title: string, round: Round): string {

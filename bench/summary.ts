@@ -20,6 +20,8 @@ export type Summary = {
   decidedWithin: readonly { boundMs: number; share: number }[]
   lagMax: Lag
   drainMsMax: number
+  /** In all rounds: answers with another status, such as 503. */
+  unexpected: number
 }
 
 export type Target = { text: string; value: number; isMet: boolean; bound: string }
@@ -47,6 +49,7 @@ export function summarise(rounds: readonly Round[]): Summary {
     decidedWithin: cumulate(rounds.map((round) => round.chargeSeconds)),
     lagMax: { records: worst((r) => r.lagMax.records), seconds: worst((r) => r.lagMax.seconds) },
     drainMsMax: worst((round) => round.drainMs),
+    unexpected: rounds.reduce((sum, round) => sum + round.unexpected, 0),
   }
 }
 

@@ -38,7 +38,12 @@ export const REGISTRATION_WINDOW_MS = 3_600_000
 /** 128 items keep Redis busy for about 1 ms; 1,000 would stop it for 7 ms. */
 export const BATCH_ITEMS_MAX = 128
 /** How long a batch may be without an answer before its callers get 503 and it is revoked. */
-export const BATCH_DEADLINE_MS = 200
+export const BATCH_DEADLINE_MS = 240
+/** How long a batch waits to become as large as usual; where few are usual, it does not wait. */
+export const LINGER_MS_MAX = 2
+export const LINGER_ITEMS_MIN = 16
+/** How long a call may wait before it is sent: for one batch before its own. */
+export const QUEUE_WAIT_MS = 240
 /** Promise 9: an answer within this time, whatever happened. */
 export const UNAVAILABLE_ANSWER_MS_MAX = 500
 export const SETTLE_RETRY_MS = 50
@@ -56,7 +61,7 @@ export const FLUSH_RECORDS_MAX = 5_000
 export const FLUSH_RECORDS_FULL = 2_000
 export const FLUSH_ENTRIES_READ = 512
 /** Between flushes, so that few large statements do the work of many small ones. */
-export const FLUSH_INTERVAL_MS = 100
+export const FLUSH_INTERVAL_MS = 250
 export const FLUSH_RETRY_MS = 250
 export const FLUSH_STOPPED_MS = 2_000
 export const FLUSH_COMMAND_TIMEOUT_MS = 5_000
@@ -90,8 +95,10 @@ export const STOP_TIMEOUT_MS = 10_000
 export const GATEWAY_READY_MS = 5_000
 
 // A call waits for the batch before its own and for its own: both must fit into promise 9.
-if (2 * BATCH_DEADLINE_MS >= UNAVAILABLE_ANSWER_MS_MAX) {
-  throw new RangeError("two batch deadlines must fit into UNAVAILABLE_ANSWER_MS_MAX")
+if (QUEUE_WAIT_MS + BATCH_DEADLINE_MS >= UNAVAILABLE_ANSWER_MS_MAX) {
+  throw new RangeError(
+    "QUEUE_WAIT_MS and BATCH_DEADLINE_MS must fit into UNAVAILABLE_ANSWER_MS_MAX",
+  )
 }
 // A flush reads whole entries: one entry must never be larger than a flush.
 if (BATCH_ITEMS_MAX > FLUSH_RECORDS_MAX) {

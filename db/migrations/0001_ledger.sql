@@ -1,6 +1,12 @@
 -- What drizzle's schema language cannot say: month partitions, append-only tables, the flush's own
 -- assertion, the views that other services read, and the price list that every installation has.
 
+-- Rows that every flush updates in place: room in their pages saves the index entries.
+ALTER TABLE account_snapshots SET (fillfactor = 70);
+--> statement-breakpoint
+ALTER TABLE usage_hourly SET (fillfactor = 70);
+--> statement-breakpoint
+
 -- A month of change records. Called by the flusher before it writes a record of that month.
 CREATE FUNCTION ensure_month(moment timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

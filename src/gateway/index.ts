@@ -21,7 +21,7 @@ export type GatewayDeps = {
   publicUrl: string
 }
 
-const chargeBody = Type.Object(
+export const chargeBody = Type.Object(
   {
     interface: Type.String({ minLength: 1, maxLength: 64, examples: ["user.login"] }),
     quantity: Type.Optional(Type.Integer({ minimum: 1, maximum: QUANTITY_MAX })),

@@ -2,6 +2,7 @@ import type { Redis } from "ioredis"
 import { randomChars } from "../ids.ts"
 import {
   BATCH_DEADLINE_MS,
+  QUEUE_WAIT_MS,
   REOPEN_POLL_MS,
   SETTLE_RETRY_MS,
   UNFLUSHED_RECORDS_MAX,
@@ -16,6 +17,7 @@ import {
   UNAVAILABLE,
 } from "./batch.ts"
 import { accountKeyPrefix, memoKey, metaKey, streamKey } from "./keys.ts"
+import { createLinger } from "./linger.ts"
 import type { OpenedLedger, Openings } from "./opening.ts"
 import { runScript, type ScriptReply } from "./run-script.ts"
 
@@ -26,8 +28,9 @@ import { runScript, type ScriptReply } from "./run-script.ts"
  *
  * CLOSED    there is no slot. Charges are refused; `reopen` asks for one until it has it.
  * OPEN      batches are sent. An attempt whose outcome is unknown is repeated with its number.
- * SETTLING  a batch's deadline has passed: its callers and all that wait were answered 503, and it
- *           is being revoked. Charges are refused until that is known. Then OPEN.
+ * SETTLING  a batch's deadline has passed: its callers were answered 503, and it is being revoked.
+ *           New charges are refused until that is known; those that wait already have until
+ *           QUEUE_WAIT_MS. Then OPEN.
  * STOPPED   nothing is in flight, and the slot is closed.
  *
  * A refusal speaks of one attempt. Once an attempt of a batch is unknown, only its memo or a revoke
@@ -62,6 +65,8 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
   let reopening: Promise<void> | null = null
   let isStopping = false
   const waiting: Waiting[] = []
+  const collected = () => waiting[0]?.batch.count() ?? 0
+  const linger = createLinger()
 
   close()
   return { charge, state: () => state, stop }
@@ -80,19 +85,21 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
         waiting.push(last)
       }
       last.batch.add(item, settle)
+      linger.joined(last.batch.count())
       sending ??= sendAll()
     })
   }
 
   /** Sends what waits, batch by batch, until nothing does. */
   async function sendAll(): Promise<void> {
-    // What the same turn of the event loop still brings travels along.
-    await new Promise(setImmediate)
+    await linger.gather(collected)
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       // A call waits for one batch before its own at most; what was never sent is simply refused.
-      const isStale = performance.now() - next.sinceMs > BATCH_DEADLINE_MS
+      const isStale = performance.now() - next.sinceMs > QUEUE_WAIT_MS
       if (isStale || state !== "open") next.batch.answerAll(UNAVAILABLE)
       else await carry(next.batch)
+      linger.answered(next.batch.count() + collected())
+      await linger.gather(collected)
     }
     sending = null
   }
@@ -120,8 +127,21 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
     call.isExpired = true
     state = "settling"
     call.batch.answerAll(UNAVAILABLE)
-    for (const { batch } of waiting.splice(0)) batch.answerAll(UNAVAILABLE)
+    refuseStale()
     log(`partition ${partition}: batch ${call.number} had no answer in ${BATCH_DEADLINE_MS} ms`)
+  }
+
+  /** What waits may still be sent if the batch before it is settled in time; until then, and no longer. */
+  function refuseStale(): void {
+    for (let oldest = waiting[0]; oldest !== undefined; oldest = waiting[0]) {
+      const leftMs = oldest.sinceMs + QUEUE_WAIT_MS - performance.now()
+      if (leftMs > 0) {
+        if (state === "settling") setTimeout(refuseStale, leftMs)
+        return
+      }
+      waiting.shift()
+      oldest.batch.answerAll(UNAVAILABLE)
+    }
   }
 
   /** Repeats the batch until its outcome is known; past its deadline, revokes it. */
