@@ -33,7 +33,6 @@ export function readConfig(env: Environment): Config {
   const host = env.HOST || "127.0.0.1"
   const port = integer(env, "PORT", { fallback: 8787, min: 1, max: 65_535 })
   const stores = readStores(env)
-  const isLocal = stores === null && isLoopback(host)
   return Object.freeze({
     host,
     port,
@@ -45,9 +44,9 @@ export function readConfig(env: Environment): Config {
     gateways: integer(env, "GATEWAYS", { fallback: 1, min: 1, max: 256 }),
     admin: readAdmin(env),
     metricsToken: env.METRICS_TOKEN || null,
-    // A local trial shares one address among everything that is tried; the open internet does not.
+    // On loopback everybody has one address: whoever tries it, or all that a proxy in front forwards.
     registrationsPerHour: integer(env, "REGISTRATIONS_PER_HOUR", {
-      fallback: isLocal ? 1_000 : 20,
+      fallback: isLoopback(host) ? 5_000 : 100,
       min: 1,
       max: 1_000_000,
     }),

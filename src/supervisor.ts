@@ -72,7 +72,7 @@ async function startInOrder(start: Start, stops: Stop[]): Promise<Omit<Everythin
     embedded: isEmbedded,
     loopback: isLoopback(config.host),
   })
-  stops.push(await startRoles({ config, env: roleEnvironment(env, config, stores), log }))
+  stops.push(await startRoles({ config, env: roleEnvironment(env, stores), log }))
   const hasTrialCode = isEmbedded && isLoopback(config.host)
   const trial = { email: `try-${randomChars(8)}@example.com`, password: randomChars(12) }
   return { lost, banner: composeBanner({ url: config.publicUrl, madeAdmin, trial, hasTrialCode }) }
@@ -109,7 +109,6 @@ async function startRoles(options: { config: Config; env: Environment; log: Log 
 
 function roleEnvironment(
   { ADMIN_EMAIL: _email, ADMIN_PASSWORD: _password, ...env }: Environment,
-  config: Config,
   { redisUrl, databaseUrl }: Stores,
 ): Environment {
   return {
@@ -118,8 +117,6 @@ function roleEnvironment(
     ...env,
     REDIS_URL: redisUrl,
     DATABASE_URL: databaseUrl,
-    // A role cannot tell embedded stores from others: what follows from them is passed on.
-    REGISTRATIONS_PER_HOUR: String(config.registrationsPerHour),
   }
 }
 

@@ -15,7 +15,7 @@ test("without any setting it is a local trial with stores of its own", () => {
     gateways: 1,
     partitions: 1,
     admin: null,
-    registrationsPerHour: 1_000,
+    registrationsPerHour: 5_000,
   })
 })
 
@@ -36,7 +36,7 @@ test("the settings of an installation arrive", () => {
     trustedProxies: ["10.0.0.1", "::1"],
     stores: { redisUrl: STORES.REDIS_URL, databaseUrl: STORES.DATABASE_URL },
     admin: { email: "admin@example.com", password: "12345678" },
-    registrationsPerHour: 20,
+    registrationsPerHour: 100,
   })
   expect(readConfig({ PUBLIC_URL: "https://api.example.com/" }).publicUrl).toBe(
     "https://api.example.com",

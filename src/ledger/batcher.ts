@@ -64,6 +64,8 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
   let sending: Promise<void> | null = null
   let reopening: Promise<void> | null = null
   let isStopping = false
+  /** The opening under which Redis was found to have lost batches: it is not believed any more. */
+  let fencedOpening: number | null = null
   const waiting: Waiting[] = []
   const collected = () => waiting[0]?.batch.count() ?? 0
   const linger = createLinger()
@@ -106,12 +108,7 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
 
   async function carry(batch: Batch): Promise<void> {
     onBatch(batch.count())
-    const call: Call = {
-      batch,
-      number: settled + 1,
-      entryId: randomChars(8),
-      isExpired: false,
-    }
+    const call: Call = { batch, number: settled + 1, entryId: randomChars(8), isExpired: false }
     // A stalled event loop must read the reply that is already there before it raises the alarm.
     const deadline = setTimeout(() => setImmediate(expire, call), BATCH_DEADLINE_MS)
     try {
@@ -153,7 +150,7 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
       if (reply.status !== "unknown" && !isUnknown) return refused(call, reply.status)
       isUnknown = true
       if (call.isExpired) return revoke(call)
-      await pause(SETTLE_RETRY_MS / 5)
+      await Bun.sleep(SETTLE_RETRY_MS / 5)
     }
   }
 
@@ -167,8 +164,14 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
   /** Nothing happened, and the number is still free. */
   function refused(call: Call, status: ScriptReply["status"]): void {
     if (!call.isExpired) call.batch.answerAll(UNAVAILABLE)
-    if (status === "saturated" || status === "refused") reopened()
-    else close()
+    if (status === "saturated" || status === "refused") return reopened()
+    if (status === "ahead") {
+      fencedOpening = openings.current()?.opening ?? null
+      log(
+        `ALARM partition ${partition}: Redis has lost batches; nothing is charged until it is verified`,
+      )
+    }
+    close()
   }
 
   async function revoke(call: Call): Promise<void> {
@@ -180,7 +183,7 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
         log(`partition ${partition}: batch ${call.number} cannot be settled yet: ${reply.status}`)
         await openings.reload().catch(() => undefined)
       }
-      await pause(SETTLE_RETRY_MS)
+      await Bun.sleep(SETTLE_RETRY_MS)
     }
     settled = call.number
     log(`partition ${partition}: batch ${call.number} is revoked`)
@@ -206,14 +209,14 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
         state = "open"
         return
       }
-      await pause(REOPEN_POLL_MS)
+      await Bun.sleep(REOPEN_POLL_MS)
     }
   }
 
   /** A new slot under a new name: a batch of the old one that is still on its way finds it barred. */
   async function tryOpenSlot(): Promise<boolean> {
     const opened = await openings.reload().catch(() => null)
-    if (opened === null) return false
+    if (opened === null || opened.opening === fencedOpening) return false
     const name = randomChars(12)
     const generation = generationOf(opened)
     const reply = await runScript(redis, opened.scripts.openSlot, {
@@ -291,8 +294,4 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
     }
     state = "stopped"
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }

@@ -122,3 +122,24 @@ async function seqOf({ redis }: TestLedger, accountId: string): Promise<number> 
   const state = await redis.getBuffer(`{p0}:1:a:${accountId.slice(5)}`).catch(() => null)
   return state === null ? Number.NaN : Number(state.readBigUInt64LE(16))
 }
+
+test("a Redis that has lost batches of a slot is not believed until it has been verified again", async () => {
+  await withLedger({}, async (t) => {
+    const accountId = await t.openAccount({ balanceFen: 10 })
+    for (let call = 0; call < 3; call++) {
+      expect((await t.charge(accountId, 1)).status).toBe("accepted")
+    }
+    const [memo = ""] = await t.redis.keys("{p0}:1:slot:*")
+    await t.redis.set(memo, Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]))
+
+    for (let call = 0; call < 3; call++) {
+      expect(await t.charge(accountId, 1)).toEqual({ status: "unavailable" })
+    }
+    expect(t.log.join("\n")).toContain("Redis has lost batches")
+    expect(await t.ledger.health()).toMatchObject({ status: "unavailable" })
+
+    await t.redis.script("FLUSH")
+    await eventually(async () => (await t.charge(accountId, 1)).status === "accepted")
+    expect(await t.ledger.readAccount(accountId)).toMatchObject({ account: { balanceFen: 6 } })
+  })
+})
