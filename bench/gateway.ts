@@ -1,6 +1,6 @@
 import { Elysia } from "elysia"
 import { readConfig } from "../src/config.ts"
-import { chargeBody } from "../src/gateway/index.ts"
+import { ChargeRequestBody } from "../src/gateway/model.ts"
 import { startGateway } from "../src/gateway/process.ts"
 import { jsonBody } from "../src/http/body.ts"
 import { stopRequested } from "../src/signals.ts"
@@ -18,7 +18,7 @@ const unbilled = new Elysia({ normalize: false }).post(
     await new Promise(setImmediate)
     return { isKeyed }
   },
-  { parse: jsonBody, body: chargeBody },
+  { parse: jsonBody, body: ChargeRequestBody },
 )
 
 const config = readConfig(process.env)

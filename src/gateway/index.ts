@@ -1,15 +1,14 @@
-import { Type } from "@sinclair/typebox"
 import { Elysia } from "elysia"
 import type { ProblemFields } from "../errors.ts"
 import { jsonBody } from "../http/body.ts"
 import { writeProblem } from "../http/problem.ts"
 import { type HeaderMap, requestIdOf } from "../http/request-id.ts"
-import { DESCRIPTION_CHARS_MAX, QUANTITY_MAX } from "../limits.ts"
 import type { Metrics } from "../metrics.ts"
 import { AMOUNT_FEN_MAX, availableCalls, formatCny } from "../money.ts"
 import { writeCharge } from "./answer.ts"
 import { type BalanceAnswer, handleBalance } from "./balance.ts"
 import { type CallSteps, type ChargeAnswer, type ChargeRequest, handleCharge } from "./call.ts"
+import { Balance, BalanceQuery, Charge, ChargeRequestBody, describeCall } from "./model.ts"
 
 type Outgoing = { status?: number | string; headers: HeaderMap }
 
@@ -21,41 +20,39 @@ export type GatewayDeps = {
   publicUrl: string
 }
 
-export const chargeBody = Type.Object(
-  {
-    interface: Type.String({ minLength: 1, maxLength: 64, examples: ["user.login"] }),
-    quantity: Type.Optional(Type.Integer({ minimum: 1, maximum: QUANTITY_MAX })),
-    description: Type.Optional(
-      Type.String({
-        maxLength: DESCRIPTION_CHARS_MAX,
-        pattern: "^[^\\u0000-\\u001f\\u007f]*$",
-        description: "text without control characters",
-      }),
-    ),
-  },
-  { additionalProperties: false },
-)
-
-const balanceQuery = Type.Object(
-  { interface: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })) },
-  { additionalProperties: false },
-)
+const KEY_ERRORS = [
+  "missing_credential",
+  "invalid_credential",
+  "key_disabled",
+  "billing_unavailable",
+] as const
 
 /** The hot path: what an API key may call. */
 export function createGateway({ steps, readTokenBalance, metrics, publicUrl }: GatewayDeps) {
   return new Elysia({ name: "gateway", normalize: false })
     .post("/v1/charges", charge, {
       parse: jsonBody,
-      body: chargeBody,
-      detail: { tags: ["Calls"], summary: "Charge one call", security: [{ apiKey: [] }] },
+      body: ChargeRequestBody,
+      ...describeCall({
+        summary: "Charge one call",
+        answer: Charge,
+        headers: {
+          "X-Charge-Id": "The chargeId.",
+          "X-Charge-Fen": "What was taken, in fen.",
+          "X-Available-Fen": "What may be spent afterwards, in fen.",
+        },
+        security: [{ apiKey: [] }],
+        errors: [...KEY_ERRORS, "insufficient_balance", "account_frozen", "unknown_interface"],
+      }),
     })
     .get("/v1/balance", balance, {
-      query: balanceQuery,
-      detail: {
-        tags: ["Calls"],
+      query: BalanceQuery,
+      ...describeCall({
         summary: "What an account has, holds and may spend",
-        security: [{ apiKey: [] }, { accessToken: [] }],
-      },
+        answer: Balance,
+        security: [{ apiKey: [] }, { accessToken: [] }, { sessionCookie: [] }],
+        errors: [...KEY_ERRORS, "unknown_interface"],
+      }),
     })
 
   async function charge({

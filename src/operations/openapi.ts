@@ -105,7 +105,7 @@ function composeResponses(response: unknown, refusals: Record<string, unknown>):
     }
   }
   for (const [status, refusal] of Object.entries(refusals)) {
-    responses[status] ??= { ...readObject(refusal), ...PROBLEM_CONTENT }
+    responses[status] ??= { ...PROBLEM_CONTENT, ...readObject(refusal) }
   }
   if (Object.keys(responses).every((status) => !status.startsWith("2"))) {
     responses["200"] = { description: "Done." }

@@ -1,4 +1,7 @@
 import { expect, test } from "bun:test"
+import { FormatRegistry, type TSchema } from "@sinclair/typebox"
+import { Value } from "@sinclair/typebox/value"
+import { Balance, Charge } from "../../src/gateway/model.ts"
 import { newDeveloper } from "../support/developer.ts"
 import { eventually } from "../support/eventually.ts"
 import { useSystem } from "../support/system.ts"
@@ -34,6 +37,33 @@ test("a charge answers with every field of the contract, and its headers agree w
   expect(headers.get("x-available-fen")).toBe("997")
   expect(headers.get("content-type")).toStartWith("application/json")
 })
+
+test("what the hot path answers fits what the document says of it, field by field", async () => {
+  const developer = await newDeveloper(system(), { balanceFen: 1_000 })
+  const charge = (await developer.charge({ quantity: 2 })).body
+  const balance = (await developer.balance()).body
+  const told = (await system().request("GET", "/openapi.json")).body.paths
+  const schemaOf = (operation: { responses: Record<string, { content: object }> }) =>
+    Object(operation.responses["200"]?.content)["application/json"].schema
+
+  for (const [body, schema] of [
+    [charge, schemaOf(told["/v1/charges"].post)],
+    [balance, schemaOf(told["/v1/balance"].get)],
+  ]) {
+    expect(Object.keys(body).toSorted()).toEqual(Object.keys(schema.properties).toSorted())
+  }
+  expect(violationsOf(Charge, charge)).toEqual([])
+  expect(violationsOf(Balance, balance)).toEqual([])
+  expect(told["/v1/charges"].post.responses["402"].content).toHaveProperty([
+    "application/problem+json",
+  ])
+})
+
+/** What does not fit; date-time is a format that the checker has to be told of first. */
+function violationsOf(schema: TSchema, value: unknown): string[] {
+  FormatRegistry.Set("date-time", (text) => !Number.isNaN(Date.parse(text)))
+  return [...Value.Errors(schema, value)].map(({ path, message }) => `${path}: ${message}`)
+}
 
 test("the key is taken from X-Api-Key as well, and the caller's request id comes back", async () => {
   const developer = await newDeveloper(system(), { balanceFen: 10 })
