@@ -1,21 +1,13 @@
 import type { Redis } from "ioredis"
-import { metaKey, streamKey } from "../src/ledger/keys.ts"
-import { decodeMeta } from "../src/ledger/records.ts"
+import { type Lag as PartitionLag, readLag as readPartitionLag } from "../src/ledger/meta.ts"
 
-/** How far Postgres is behind Redis: records it does not have, and the age of the oldest. */
-export type Lag = { records: number; seconds: number }
+export type Lag = Pick<PartitionLag, "records" | "seconds">
 
-/** Read from Redis itself: the benchmark has one partition. */
+/** How far Postgres is behind Redis. The benchmark has one partition. */
 export async function readLag(redis: Redis): Promise<Lag> {
-  const bytes = await redis.getBuffer(metaKey(0))
-  if (bytes === null) throw new Error("the ledger is not open")
-  const meta = decodeMeta(bytes)
-  const records = meta.written - meta.flushed
-  if (records === 0) return { records, seconds: 0 }
-  const next = `${meta.generation}-${meta.entryFlushed + 1}`
-  const [entry] = await redis.xrange(streamKey(0, meta.generation), next, next)
-  const atMs = Number(entry?.[1][entry[1].indexOf("at") + 1] ?? meta.clockMs)
-  return { records, seconds: Math.max(0, Date.now() - atMs) / 1_000 }
+  const lag = await readPartitionLag(redis, 0)
+  if (lag === null) throw new Error("the ledger is not open")
+  return lag
 }
 
 /** Resolves with the time that it took until Postgres had everything. */

@@ -1,3 +1,4 @@
+import { messageOf } from "../src/ticker.ts"
 import { checkBooks } from "./books.ts"
 import { type Options, readOptions } from "./options.ts"
 import { runOversell } from "./oversell.ts"
@@ -16,7 +17,7 @@ const terminal = createTerminal()
 try {
   process.exitCode = await main(readOptions(process.argv.slice(2)))
 } catch (error) {
-  terminal.say(`No result: ${error instanceof Error ? error.message : String(error)}`)
+  terminal.say(`No result: ${messageOf(error)}`)
   process.exitCode = 1
 }
 process.exit()

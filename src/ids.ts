@@ -1,4 +1,4 @@
-import { createHash, randomFillSync } from "node:crypto"
+import { createHash, randomFillSync, timingSafeEqual } from "node:crypto"
 
 /**
  * Ids and credentials. All are random: an id from a sequence would be given twice after Postgres
@@ -88,6 +88,12 @@ export function readCredential(text: string): { prefix: string; accountId: Accou
 /** SHA-256 of a credential, in hex: what Postgres keeps. 140 random bits need no salt. */
 export function hashCredential(text: string): string {
   return createHash("sha256").update(text).digest("hex")
+}
+
+/** Compares secrets, or hashes of them, in a time that tells nothing of where they differ. */
+export function isSameSecret(left: string, right: string): boolean {
+  const [a, b] = [Buffer.from(left), Buffer.from(right)]
+  return a.length === b.length && timingSafeEqual(a, b)
 }
 
 /** The partition of an account: fixed by its id and the number of partitions alone. */

@@ -1,9 +1,9 @@
+import type { HeaderMap } from "../http/request-id.ts"
 import { chargeId } from "../ids.ts"
 import { availableCalls, formatCny } from "../money.ts"
 import type { ChargeAnswer, ChargeRequest } from "./call.ts"
 
 type Accepted = Extract<ChargeAnswer, { status: "accepted" }>
-type HeaderMap = Record<string, string | number>
 
 /** The time of the last batch: all its charges have the same. */
 let last = { atMs: -1, at: new Date(0), text: "" }

@@ -1,6 +1,11 @@
-import { timingSafeEqual } from "node:crypto"
 import { within } from "../deadline.ts"
-import { type AccountId, hashCredential, parseAccountId, readCredential } from "../ids.ts"
+import {
+  type AccountId,
+  hashCredential,
+  isSameSecret,
+  parseAccountId,
+  readCredential,
+} from "../ids.ts"
 import { KEY_CACHE_ENTRIES_MAX, KEY_LOOKUP_MS } from "../limits.ts"
 
 /** A verified API key, and the auth version of its account at the time. */
@@ -52,7 +57,7 @@ export function createAuthenticator(loadKey: LoadKey, log: (message: string) => 
       log(`a key cannot be looked up: ${error instanceof Error ? error.name : "unknown error"}`)
       return { status: "unavailable" }
     }
-    if (found === null || !isSameHash(found.keyHash, keyHash))
+    if (found === null || !isSameSecret(found.keyHash, keyHash))
       return { status: "invalid_credential" }
     if (!found.isEnabled) return { status: "key_disabled" }
     const { keyId, authVersion } = found
@@ -78,8 +83,4 @@ export function readApiKey(headers: Headers): string | null {
   if (authorization === null) return headers.get("x-api-key")
   const scheme = authorization.slice(0, BEARER.length).toLowerCase()
   return scheme === BEARER ? authorization.slice(BEARER.length) : authorization
-}
-
-function isSameHash(left: string, right: string): boolean {
-  return left.length === right.length && timingSafeEqual(Buffer.from(left), Buffer.from(right))
 }

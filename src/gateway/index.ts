@@ -1,16 +1,14 @@
 import { Elysia } from "elysia"
 import type { ProblemFields } from "../errors.ts"
 import { jsonBody } from "../http/body.ts"
-import { writeProblem } from "../http/problem.ts"
-import { type HeaderMap, requestIdOf } from "../http/request-id.ts"
+import { type Outgoing, writeProblem } from "../http/problem.ts"
+import { requestIdOf } from "../http/request-id.ts"
 import type { Metrics } from "../metrics.ts"
 import { AMOUNT_FEN_MAX, availableCalls, formatCny } from "../money.ts"
 import { writeCharge } from "./answer.ts"
 import { type BalanceAnswer, handleBalance } from "./balance.ts"
 import { type CallSteps, type ChargeAnswer, type ChargeRequest, handleCharge } from "./call.ts"
 import { Balance, BalanceQuery, Charge, ChargeRequestBody, describeCall } from "./model.ts"
-
-type Outgoing = { status?: number | string; headers: HeaderMap }
 
 export type GatewayDeps = {
   steps: CallSteps & Parameters<typeof handleBalance>[1]

@@ -86,6 +86,6 @@ export async function startGateway(
 async function untilReady({ health }: { health(): Promise<{ status: string }> }): Promise<void> {
   const deadlineAt = performance.now() + GATEWAY_READY_MS
   while ((await health()).status !== "ready" && performance.now() < deadlineAt) {
-    await new Promise((resolve) => setTimeout(resolve, 10))
+    await Bun.sleep(10)
   }
 }

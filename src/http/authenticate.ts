@@ -1,7 +1,12 @@
-import { timingSafeEqual } from "node:crypto"
 import type { LoadedSession } from "../../db/queries/load-session.ts"
 import { Problem } from "../errors.ts"
-import { type AccountId, hashCredential, parseAccountId, readCredential } from "../ids.ts"
+import {
+  type AccountId,
+  hashCredential,
+  isSameSecret,
+  parseAccountId,
+  readCredential,
+} from "../ids.ts"
 import { readSessionCookie } from "./session-cookie.ts"
 
 /** Who makes a request of the account plane. */
@@ -39,7 +44,7 @@ export function createGuard({ publicUrl, loadSession }: GuardDeps): Guard {
     requireAccessToken(token)
     const tokenHash = hashCredential(token)
     const session = await loadSession(tokenHash)
-    if (session === null || !isSameHash(session.tokenHash, tokenHash)) {
+    if (session === null || !isSameSecret(session.tokenHash, tokenHash)) {
       throw new Problem("invalid_credential", {
         detail: "The access token has expired or was ended. Log in again at POST /v1/sessions.",
       })
@@ -96,8 +101,4 @@ function requireAccessToken(token: string): void {
         ? "This is not an access token: they begin with fa_. Check that it was copied whole."
         : `An access token (fa_…) belongs here; this is a key that begins with ${prefix}_.`,
   })
-}
-
-function isSameHash(left: string, right: string): boolean {
-  return left.length === right.length && timingSafeEqual(Buffer.from(left), Buffer.from(right))
 }

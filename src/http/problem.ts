@@ -1,7 +1,8 @@
 import { ERRORS, type ErrorCode, type ProblemFields } from "../errors.ts"
 import { type HeaderMap, requestIdOf } from "./request-id.ts"
 
-type Outgoing = { status?: number | string; headers: HeaderMap }
+/** What a handler may say of its answer beside the body. */
+export type Outgoing = { status?: number | string; headers: HeaderMap }
 
 /**
  * Makes the answer a refusal, as application/problem+json (RFC 9457): sets its status and headers,

@@ -74,7 +74,7 @@ export function createInstructions({ redis, openings, loadPending, log }: Instru
           return { status: "unavailable" }
         default:
           if (performance.now() >= deadlineAt) return { status: "unavailable" }
-          await new Promise((resolve) => setTimeout(resolve, SETTLE_RETRY_MS))
+          await Bun.sleep(SETTLE_RETRY_MS)
       }
     }
   }

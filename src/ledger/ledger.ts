@@ -11,15 +11,10 @@ import { parseFen } from "../money.ts"
 import type { ChargeItem, ChargeOutcome } from "./batch.ts"
 import { type Batcher, createBatcher } from "./batcher.ts"
 import { type ApplyOutcome, createInstructions, type Instruction } from "./instructions.ts"
-import { accountKey, metaKey, streamKey } from "./keys.ts"
+import { accountKey, metaKey } from "./keys.ts"
+import { type Lag, readLag, readMeta } from "./meta.ts"
 import { createOpenings, type Openings } from "./opening.ts"
-import {
-  type AccountState,
-  decodeAccount,
-  decodeMeta,
-  isInstructionKind,
-  type Meta,
-} from "./records.ts"
+import { type AccountState, decodeAccount, decodeMeta, isInstructionKind } from "./records.ts"
 import { connected, connectRedis } from "./redis.ts"
 
 export type { AccountState } from "./records.ts"
@@ -30,9 +25,6 @@ export type ReadOutcome =
   | { status: "unavailable" }
 
 export type Health = { status: "ready" } | { status: "unavailable"; reasons: string[] }
-
-/** Records that Postgres does not have yet, and the age of the oldest of them. */
-export type Lag = { generation: number; records: number; seconds: number }
 
 /** The money, as one gateway process sees it. Nothing here throws for what a store does. */
 export type Ledger = {
@@ -84,7 +76,8 @@ export async function createLedger({ redisUrl, sql, onBatch, log }: LedgerDeps):
     applyPending: (accountId) => applyPending(accountId),
     readAccount: (accountId) => readAccount(cold, openings, accountId),
     health: () => readHealth(cold, openings, batchers),
-    readLags: () => Promise.all(batchers.map((_, partition) => readLag(cold, partition))),
+    readLags: () =>
+      Promise.all(batchers.map((_, partition) => readLag(cold, partition).catch(() => null))),
     stop,
   }
 
@@ -123,25 +116,6 @@ async function readAccount(
   return { status: "found", account: decodeAccount(state) }
 }
 
-async function readMeta(redis: Redis, partition: number): Promise<Meta | null> {
-  const meta = await redis.getBuffer(metaKey(partition)).catch(() => null)
-  return meta === null ? null : decodeMeta(meta)
-}
-
-async function readLag(redis: Redis, partition: number): Promise<Lag | null> {
-  const meta = await readMeta(redis, partition)
-  if (meta === null) return null
-  const { generation, written, flushed, entryFlushed, entryNumber, clockMs } = meta
-  const lag = { generation, records: written - flushed, seconds: 0 }
-  if (entryFlushed === entryNumber) return lag
-  const stream = streamKey(partition, generation)
-  const from = `(${generation}-${entryFlushed}`
-  const [oldest] = await redis.xrange(stream, from, "+", "COUNT", 1).catch(() => [])
-  const atMs = Number(oldest?.[1][oldest[1].indexOf("at") + 1])
-  const nowMs = Math.max(Date.now(), clockMs)
-  return { ...lag, seconds: Number.isFinite(atMs) ? Math.max(0, nowMs - atMs) / 1_000 : 0 }
-}
-
 async function readHealth(
   redis: Redis,
   openings: Openings,
@@ -154,7 +128,9 @@ async function readHealth(
   }
   const opened = openings.current()
   if (opened !== null && reasons.length === 0) {
-    const metas = await Promise.all(batchers.map((_, partition) => readMeta(redis, partition)))
+    const metas = await Promise.all(
+      batchers.map((_, partition) => readMeta(redis, partition).catch(() => null)),
+    )
     for (const [partition, meta] of metas.entries()) {
       if (meta === null) reasons.push(`partition ${partition} cannot be read from Redis`)
       else if (meta.generation !== opened.generations[partition]) {

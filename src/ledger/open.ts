@@ -9,8 +9,10 @@ import { readWatermarks, type Watermark } from "../../db/queries/read-watermarks
 import { within } from "../deadline.ts"
 import { randomChars } from "../ids.ts"
 import { KEEPER_ATTEMPT_MS, KEEPER_INTERVAL_MS, SETTLE_COMMAND_TIMEOUT_MS } from "../limits.ts"
+import { messageOf } from "../ticker.ts"
 import { metaKey, streamKey } from "./keys.ts"
-import { decodeMeta, type Meta } from "./records.ts"
+import { readMeta } from "./meta.ts"
+import type { Meta } from "./records.ts"
 import { connected, connectRedis } from "./redis.ts"
 import { readReply } from "./run-script.ts"
 import { OPEN_PARTITION_TEXT, SCRIPT_NAMES, scriptHashes, scriptText } from "./scripts.ts"
@@ -65,14 +67,14 @@ export async function startKeeper(settings: KeeperSettings): Promise<{ stop(): P
 
   async function watch(): Promise<void> {
     while (!isStopped) {
-      await new Promise((resolve) => setTimeout(resolve, KEEPER_INTERVAL_MS))
+      await Bun.sleep(KEEPER_INTERVAL_MS)
       if (isStopped) return
       try {
         if (await within(openLedger(stores, settings), KEEPER_ATTEMPT))
           log("the ledger is open again")
         complaint = ""
       } catch (error) {
-        complain(error instanceof Error ? error.message : String(error))
+        complain(messageOf(error))
       }
     }
   }
@@ -131,8 +133,7 @@ async function isOpen({ redis, sql }: Stores): Promise<boolean> {
   const loaded = await redis.call("SCRIPT", "EXISTS", ...hashes)
   if (!Array.isArray(loaded) || !loaded.every((flag) => Number(flag) === 1)) return false
   for (const [partition, generation] of opening.generations.entries()) {
-    const meta = await redis.getBuffer(metaKey(partition))
-    if (meta === null || decodeMeta(meta).generation !== generation) return false
+    if ((await readMeta(redis, partition))?.generation !== generation) return false
   }
   return true
 }
@@ -171,8 +172,7 @@ async function openPartition(
   stores: Stores,
   { watermark, partitions }: { watermark: Watermark; partitions: number },
 ): Promise<void> {
-  const bytes = await stores.redis.getBuffer(metaKey(watermark.partition))
-  const meta = bytes === null ? null : decodeMeta(bytes)
+  const meta = await readMeta(stores.redis, watermark.partition)
   if (meta?.generation === watermark.generation) {
     await requireStream(stores.redis, { watermark, meta })
   } else if (watermark.isOpen || meta !== null) {

@@ -1,4 +1,5 @@
 import type { Sql } from "../../db/connection.ts"
+import { DeadlinePassed, within } from "../deadline.ts"
 import type { Health, Ledger } from "../ledger/ledger.ts"
 import { READINESS_TIMEOUT_MS } from "../limits.ts"
 
@@ -25,11 +26,11 @@ export function createReadiness({ sql, ledger }: { sql: Sql; ledger: Pick<Ledger
   }
 
   return {
-    ledger: () => within(ledger.health(), silent),
+    ledger: () => inTime(ledger.health(), silent),
     async all(): Promise<Readiness> {
       const [health, store] = await Promise.all([
-        within(ledger.health(), silent),
-        within(askPostgres(), "unreachable" as const),
+        inTime(ledger.health(), silent),
+        inTime(askPostgres(), "unreachable" as const),
       ])
       return { ...health, postgres: store }
     },
@@ -41,14 +42,12 @@ const silent: Health = {
   reasons: [`The ledger did not answer within ${READINESS_TIMEOUT_MS} ms.`],
 }
 
-async function within<Answer>(asked: Promise<Answer>, late: Answer): Promise<Answer> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const deadline = new Promise<Answer>((resolve) => {
-    timer = setTimeout(() => resolve(late), READINESS_TIMEOUT_MS)
-  })
+/** What is asked, or what stands for no answer in time. */
+async function inTime<Answer>(asked: Promise<Answer>, late: Answer): Promise<Answer> {
   try {
-    return await Promise.race([asked, deadline])
-  } finally {
-    clearTimeout(timer)
+    return await within(asked, { timeoutMs: READINESS_TIMEOUT_MS, what: "readiness" })
+  } catch (error) {
+    if (error instanceof DeadlinePassed) return late
+    throw error
   }
 }

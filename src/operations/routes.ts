@@ -1,10 +1,10 @@
-import { timingSafeEqual } from "node:crypto"
 import { Type } from "@sinclair/typebox"
 import type { Sql } from "../../db/connection.ts"
 import { Problem } from "../errors.ts"
 import { type AddressSource, type ClientAddress, isLoopbackAddress } from "../http/address.ts"
 import { CLOSED } from "../http/fields.ts"
 import { createPlugin, describe } from "../http/route.ts"
+import { isSameSecret } from "../ids.ts"
 import type { Ledger } from "../ledger/ledger.ts"
 import type { Metrics } from "../metrics.ts"
 import { createReadiness } from "./readiness.ts"
@@ -85,8 +85,6 @@ function requireToken(headers: Headers, metricsToken: string | null): void {
   if (metricsToken === null) throw new Problem("not_found")
   const authorization = headers.get("authorization")
   if (authorization === null) throw new Problem("missing_credential")
-  const given = Buffer.from(authorization.replace(/^Bearer +/i, ""))
-  const wanted = Buffer.from(metricsToken)
-  const isSame = given.length === wanted.length && timingSafeEqual(given, wanted)
-  if (!isSame) throw new Problem("invalid_credential", { detail: "This is not the METRICS_TOKEN." })
+  if (isSameSecret(authorization.replace(/^Bearer +/i, ""), metricsToken)) return
+  throw new Problem("invalid_credential", { detail: "This is not the METRICS_TOKEN." })
 }

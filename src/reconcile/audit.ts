@@ -12,9 +12,10 @@ import { auditUsage } from "../../db/queries/audit-usage.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { readWatermarks } from "../../db/queries/read-watermarks.ts"
 import { parseAccountId } from "../ids.ts"
-import { accountKey, metaKey } from "../ledger/keys.ts"
+import { accountKey } from "../ledger/keys.ts"
+import { readMeta } from "../ledger/meta.ts"
 import type { Opening } from "../ledger/opening.ts"
-import { decodeAccount, decodeMeta } from "../ledger/records.ts"
+import { decodeAccount } from "../ledger/records.ts"
 
 /**
  * Recomputes the books from nothing: what `reconcile` proves while they are written, and all that is
@@ -73,8 +74,7 @@ async function awaitFlush(
   for (;;) {
     const behind: string[] = []
     for (const { partition, generation, entryNumber } of await readWatermarks(sql)) {
-      const bytes = await redis.getBuffer(metaKey(partition))
-      const meta = bytes === null ? null : decodeMeta(bytes)
+      const meta = await readMeta(redis, partition)
       if (meta?.generation === generations[partition] && meta?.entryNumber === entryNumber) continue
       const has =
         meta === null ? "none" : `entry ${meta.entryNumber} of generation ${meta.generation}`
@@ -83,7 +83,7 @@ async function awaitFlush(
       )
     }
     if (behind.length === 0 || performance.now() >= deadlineAt) return behind
-    await new Promise((resolve) => setTimeout(resolve, CATCH_UP_POLL_MS))
+    await Bun.sleep(CATCH_UP_POLL_MS)
   }
 }
 

@@ -1,0 +1,26 @@
+import type { Redis } from "ioredis"
+import { metaKey, streamKey } from "./keys.ts"
+import { decodeMeta, type Meta } from "./records.ts"
+
+/** Records that Postgres does not have yet, and the age of the oldest of them. */
+export type Lag = { generation: number; records: number; seconds: number }
+
+/** A partition's meta, or null where there is none. Rejects where Redis does not answer. */
+export async function readMeta(redis: Redis, partition: number): Promise<Meta | null> {
+  const meta = await redis.getBuffer(metaKey(partition))
+  return meta === null ? null : decodeMeta(meta)
+}
+
+/** How far Postgres is behind, as the flusher has told meta. Null and rejections as in `readMeta`. */
+export async function readLag(redis: Redis, partition: number): Promise<Lag | null> {
+  const meta = await readMeta(redis, partition)
+  if (meta === null) return null
+  const { generation, written, flushed, entryFlushed, entryNumber, clockMs } = meta
+  const lag = { generation, records: written - flushed, seconds: 0 }
+  if (entryFlushed === entryNumber) return lag
+  const stream = streamKey(partition, generation)
+  const [oldest] = await redis.xrange(stream, `(${generation}-${entryFlushed}`, "+", "COUNT", 1)
+  const atMs = Number(oldest?.[1][oldest[1].indexOf("at") + 1])
+  const nowMs = Math.max(Date.now(), clockMs)
+  return { ...lag, seconds: Number.isFinite(atMs) ? Math.max(0, nowMs - atMs) / 1_000 : 0 }
+}
