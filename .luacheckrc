@@ -1,3 +1,3 @@
 std = "lua51"
-read_globals = { "redis", "cjson", "cmsgpack", "struct", "KEYS", "ARGV" }
+read_globals = { "redis", "cjson", "cmsgpack", "struct", "bit", "KEYS", "ARGV" }
 max_line_length = false

@@ -1,8 +1,8 @@
 import autocannon from "autocannon"
 import type { AccountId } from "../src/ids.ts"
+import type { Percentiles } from "./generator/histogram.ts"
 import type { Account } from "./seed.ts"
 
-export type Percentiles = { p50: number; p90: number; p99: number; p999: number }
 
 /** What the generator has seen of one load: every answer, and nothing that was not answered. */
 export type Load = {
@@ -23,6 +23,8 @@ export type LoadOptions = {
   /** Connections are spread over them in turn. */
   urls: readonly string[]
   path: string
+  /** GET has no body; a POST is a charge. */
+  method?: "GET" | "POST"
   accounts: readonly Account[]
   connections: number
   /** Either a time, after which nothing new is sent, or a number of calls for each connection. */
@@ -30,7 +32,8 @@ export type LoadOptions = {
   progress: Progress
 }
 
-const CHARGE_BODY = JSON.stringify({ interface: "user.login" })
+/** What every charge of the benchmark asks for. */
+export const CHARGE_BODY = JSON.stringify({ interface: "user.login" })
 /** autocannon's own limits, which are never reached: this file ends a load by itself. */
 const SECONDS_MAX = 86_400
 /** autocannon looks this often whether all connections have ended. */
@@ -42,7 +45,7 @@ const SAMPLE_MS = 20
  * connection is told to end after its next answer.
  */
 export async function runLoad(options: LoadOptions): Promise<Load> {
-  const { urls, path, accounts, connections, until, progress } = options
+  const { urls, path, method = "POST", accounts, connections, until, progress } = options
   const clients: autocannon.Client[] = []
   const statuses = new Map<number, number>()
   const accepted = new Map<AccountId, number>()
@@ -52,7 +55,7 @@ export async function runLoad(options: LoadOptions): Promise<Load> {
 
   const settings = {
     url: "",
-    method: "POST" as const,
+    method,
     connections,
     duration: SECONDS_MAX,
     sampleInt: SAMPLE_MS,
@@ -88,7 +91,7 @@ export async function runLoad(options: LoadOptions): Promise<Load> {
   /** A connection has one call under way, so that its n-th answer is that to its n-th request. */
   function prepare(client: autocannon.Client, share: readonly Account[]): void {
     let answers = 0
-    client.setRequests(share.map(requestOf))
+    client.setRequests(share.map((account) => requestOf(account, method)))
     client.on("response", (status) => {
       const account = share[answers++ % share.length]
       calls++
@@ -115,10 +118,12 @@ function sharesOf(
   return accounts.filter((_, i) => i % connections === place)
 }
 
-function requestOf({ key }: Account): autocannon.Request {
+function requestOf({ key }: Account, method: "GET" | "POST"): autocannon.Request {
+  const authorization = `Bearer ${key}`
+  if (method === "GET") return { method, headers: { authorization } }
   return {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+    method,
+    headers: { authorization, "content-type": "application/json" },
     body: CHARGE_BODY,
   }
 }

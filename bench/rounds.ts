@@ -1,10 +1,11 @@
-import { readCpuMs, readMachineMs, readOwnCpuMs } from "./cpu.ts"
+import type { Percentiles } from "./generator/histogram.ts"
 import { drained, type Lag, readLag } from "./lag.ts"
-import { type Load, type Percentiles, type Progress, runLoad } from "./load.ts"
+import { type Load, type Progress, runLoad } from "./load.ts"
 import { difference, type Histogram, readFigures } from "./metrics.ts"
 import type { Account } from "./seed.ts"
-import { PARTS, type Part, type System } from "./system.ts"
+import type { System } from "./system.ts"
 import type { Terminal } from "./terminal.ts"
+import { mapValues, startUsage } from "./usage.ts"
 
 export type Scenario = {
   name: string
@@ -18,7 +19,7 @@ export type Scenario = {
 export type Round = {
   callsPerSecond: number
   latencyMs: Percentiles
-  cpuMicros: Record<Part, number>
+  cpuMicros: Readonly<Record<string, number>>
   generatorMicros: number
   /** Of one core, while it ran. */
   generatorShare: number
@@ -49,7 +50,7 @@ export async function runRound(
   const progress: Progress = { calls: 0, refused: 0, lost: 0 }
   // The figures are read outside of what is measured: writing them costs a gateway milliseconds.
   const figures = await readFigures(urls)
-  const usage = startUsage(system)
+  const usage = startUsage(system.pids())
   const watch = watchLag(system, { name, progress, terminal })
   const load = await runLoad({ urls, path, accounts, connections, until: { seconds }, progress })
   const loaded = usage()
@@ -60,9 +61,9 @@ export async function runRound(
   return {
     callsPerSecond: load.callsPerSecond,
     latencyMs: load.latencyMs,
-    cpuMicros: byPart((part) => (all.partMs[part] * 1_000) / load.calls),
-    generatorMicros: (loaded.ownMs * 1_000) / load.calls,
-    generatorShare: loaded.ownMs / loaded.ms,
+    cpuMicros: mapValues(all.partMs, (ms) => (ms * 1_000) / load.calls),
+    generatorMicros: (loaded.generatorMs * 1_000) / load.calls,
+    generatorShare: loaded.generatorMs / loaded.ms,
     foreignShare: all.foreignMs / all.ms,
     batchItems: difference(figuresAfter.batchItems, figures.batchItems),
     chargeSeconds: difference(figuresAfter.chargeSeconds, figures.chargeSeconds),
@@ -73,43 +74,8 @@ export async function runRound(
   }
 }
 
-export function byPart<Value>(read: (part: Part) => Value): Record<Part, Value> {
-  const [gateway, redis, flusher, postgres] = PARTS
-  return {
-    gateway: read(gateway),
-    redis: read(redis),
-    flusher: read(flusher),
-    postgres: read(postgres),
-  }
-}
-
-type Usage = { ms: number; partMs: Record<Part, number>; ownMs: number; foreignMs: number }
-
-/** From now on, however often it is asked: time, and the CPU time of each part in it. */
-function startUsage(system: System): () => Usage {
-  const before = readAll(system)
-  return () => {
-    const now = readAll(system)
-    const partMs = byPart((part) => now.partMs[part] - before.partMs[part])
-    const ownMs = now.ownMs - before.ownMs
-    const partsMs = PARTS.reduce((sum, part) => sum + partMs[part], 0)
-    const foreignMs = Math.max(0, now.machineMs - before.machineMs - ownMs - partsMs)
-    return { ms: now.at - before.at, partMs, ownMs, foreignMs }
-  }
-}
-
-function readAll(system: System) {
-  const pids = system.pids()
-  return {
-    at: performance.now(),
-    partMs: byPart((part) => readCpuMs(pids[part])),
-    ownMs: readOwnCpuMs(),
-    machineMs: readMachineMs(),
-  }
-}
-
 /** Keeps the highest lag, and the line on the terminal. */
-function watchLag(
+export function watchLag(
   { redis }: System,
   { name, progress, terminal }: { name: string; progress: Progress; terminal: Terminal },
 ): { stop(): Promise<Lag> } {

@@ -35,6 +35,8 @@ export const ledger = pgTable("ledger", {
   id: boolean("id").primaryKey().default(true),
   partitions: integer("partitions").notNull(),
   opening: bigint("opening", { mode: "number" }).notNull().default(0),
+  /** Raised by whatever revokes a service key; the scripts compare it with their meta's. */
+  servicesVersion: integer("services_version").notNull().default(1),
 })
 
 /** The watermark: how far the stream of a partition has been flushed, and in which generation. */
@@ -75,6 +77,8 @@ export const changeRecords = pgTable(
   (table) => [
     primaryKey({ columns: [table.accountId, table.seq, table.at] }),
     index("change_records_position").on(table.partition, table.position),
+    // Few: finds the one of a charge, of which there is never a second.
+    index("change_records_reversals").on(table.sourceId).where(sql`kind = 'reversal'`),
     check("amount_is_positive", sql`${table.amountFen} > 0`),
     check("balance_is_never_negative", sql`${table.balanceAfterFen} >= 0`),
     check(
@@ -123,8 +127,6 @@ export const usageHourly = pgTable(
     interface: text("interface").notNull(),
     hour: moment("hour").notNull(),
     calls: count("calls").default(0),
-    refused: count("refused").default(0),
-    failed: count("failed").default(0),
     amountFen: fen("amount_fen").default(0),
   },
   (table) => [primaryKey({ columns: [table.accountId, table.hour, table.keyId, table.interface] })],
@@ -201,10 +203,68 @@ export const apiKeys = pgTable(
       .references(() => accounts.id),
     name: text("name").notNull(),
     keyHash: text("key_hash").notNull().unique(),
+    /** The secret before the last rotation, which opens the key until `previousExpiresAt`. */
+    previousHash: text("previous_hash").unique(),
+    previousExpiresAt: moment("previous_expires_at"),
     enabled: boolean("enabled").notNull().default(true),
     createdAt: createdAt(),
+    // Limits; null: none. The script compares budgets, rate and expiry (lua/decide.lua).
+    dailyFen: bigint("daily_fen", { mode: "number" }),
+    monthlyFen: bigint("monthly_fen", { mode: "number" }),
+    totalFen: bigint("total_fen", { mode: "number" }),
+    ratePerSecond: integer("rate_per_second"),
+    expiresAt: moment("expires_at"),
+    allowedCidrs: text("allowed_cidrs").array(),
+    interfaces: text("interfaces").array(),
+    /** The auth version at which the key came to have limits; 0: it was made with them. */
+    limitsVersion: integer("limits_version").notNull().default(0),
   },
-  (table) => [index("api_keys_account").on(table.accountId, table.createdAt)],
+  (table) => [
+    index("api_keys_account").on(table.accountId, table.createdAt),
+    check(
+      "limits_are_positive",
+      sql`${table.dailyFen} > 0 and ${table.monthlyFen} > 0 and ${table.totalFen} > 0 and ${table.ratePerSecond} > 0`,
+    ),
+  ],
+)
+
+/** Credentials of a provider's backend, which charge on behalf of accounts. */
+export const serviceKeys = pgTable("service_keys", {
+  id: text("id").primaryKey(),
+  name: text("name").notNull(),
+  keyHash: text("key_hash").notNull().unique(),
+  enabled: boolean("enabled").notNull().default(true),
+  createdAt: createdAt(),
+})
+
+/** Reversals asked for by a service key: one a charge, for ever. */
+export const reversals = pgTable(
+  "reversals",
+  {
+    chargeId: text("charge_id").primaryKey(),
+    accountId: text("account_id").notNull(),
+    amountFen: fen("amount_fen"),
+    instruction: integer("instruction").notNull(),
+    serviceKeyId: text("service_key_id").notNull(),
+    /** Of the Idempotency-Key with which it was asked for: that request is answered again. */
+    idempotencyDigest: text("idempotency_digest"),
+    at: moment("at").notNull().defaultNow(),
+  },
+  (table) => [index("reversals_account").on(table.accountId)],
+)
+
+/** Calls that were refused or failed: counted by gateways, no money, no record. */
+export const usageUnpaid = pgTable(
+  "usage_unpaid",
+  {
+    accountId: text("account_id").notNull(),
+    keyId: text("key_id").notNull(),
+    interface: text("interface").notNull(),
+    hour: moment("hour").notNull(),
+    refused: count("refused").default(0),
+    failed: count("failed").default(0),
+  },
+  (table) => [primaryKey({ columns: [table.accountId, table.hour, table.keyId, table.interface] })],
 )
 
 /** The price list. */
@@ -216,9 +276,17 @@ export const interfaces = pgTable(
     method: text("method").notNull(),
     path: text("path").notNull(),
     priceFen: fen("price_fen"),
+    /** `2xx`, `always`, or a list of statuses: which answers of the upstream are charged. */
     chargeOn: text("charge_on").notNull().default("2xx"),
+    /** Where calls of /api are forwarded; null: nowhere, the interface is only charged. */
+    upstreamUrl: text("upstream_url"),
+    timeoutMs: integer("timeout_ms").notNull().default(30_000),
+    bodyBytesMax: bigint("body_bytes_max", { mode: "number" }).notNull().default(1_073_741_824),
   },
-  (table) => [check("price_is_positive", sql`${table.priceFen} > 0`)],
+  (table) => [
+    uniqueIndex("interfaces_method_path").on(table.method, table.path),
+    check("price_is_positive", sql`${table.priceFen} > 0`),
+  ],
 )
 
 export const redemptionCodes = pgTable(

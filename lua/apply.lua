@@ -5,6 +5,7 @@
 -- KEYS  meta         string  the partition's generation, clock, counts and last entry
 --       stream       stream  change records that Postgres does not have yet, and a tail
 --       account      string  the packed state; absent until instruction 1 opens the account
+--       reversed     hash    charges that were reversed: account and number
 -- ARGV  generation   the life of the partition that the caller knows
 --       partitions   their number, fixed for a generation
 --       entry        8 random bytes that name the entry
@@ -13,12 +14,13 @@
 --        gap         a number before these is not here yet, or the account was never opened
 --        fenced      this Redis is not the generation that the caller knows: nothing was written
 --        too_large   a credit would leave the range in which numbers are exact: nothing was written
--- KIND  37 and below, from 32 on, add money; 64 open; 65 auth_version
+-- KIND  from 32 to 63 add money (38 reverses a charge); 64 open; 65 auth_version; 66 passed over: a
+--       reversal of what was reversed before, by a revoke
 local META, ACCOUNT, INSTRUCTION = "<I4I2I8I8I8I8c8I8I4", "<I8I8I8I4I4B", "<I4BI8I4I2"
 local RECORD = "<c16BI8I8I8I2"
 -- Half of 2^53: a revoke that puts back as much again stays within what a number holds exactly.
 local ACCOUNT_BYTES, BALANCE_MAX = 33, 4503599627370495
-local KIND_OPEN, KIND_AUTH_VERSION, STATUS_OPEN = 64, 65, 1
+local KIND_REVERSAL, KIND_OPEN, KIND_AUTH_VERSION, KIND_PASSED_OVER, STATUS_OPEN = 38, 64, 65, 66, 1
 local pack, unpack_from, sub = struct.pack, struct.unpack, string.sub
 
 local stream = KEYS[2]
@@ -36,6 +38,7 @@ if state then
 end
 
 local account, records, money_records = sub(KEYS[3], -16), {}, 0
+local marks = {}
 local list, at, bytes = ARGV[4], 1, #ARGV[4]
 while at <= bytes do
   local number, kind, amount, version, length
@@ -45,11 +48,15 @@ while at <= bytes do
   if number > applied then
     if number ~= applied + 1 or (number == 1) ~= (kind == KIND_OPEN) then return { "gap" } end
     applied = number
+    local mark = kind == KIND_REVERSAL and account .. (string.match(details, "^chg_%w+_%d+_(%d+)") or "")
     if kind == KIND_OPEN or kind == KIND_AUTH_VERSION then
       auth, amount = version, 0
+    elseif mark and (marks[mark] or redis.call("HEXISTS", KEYS[4], mark) == 1) then
+      kind, amount = KIND_PASSED_OVER, 0
     else
       if balance + amount > BALANCE_MAX then return { "too_large" } end
       balance, seq, money_records = balance + amount, seq + 1, money_records + 1
+      if mark then marks[mark] = true end
     end
     details = pack("<I4I4", number, auth) .. details
     records[#records + 1] = pack(RECORD, account, kind, seq, amount, balance, #details) .. details
@@ -70,4 +77,5 @@ if not id then return { "fenced" } end
 state = pack(ACCOUNT, balance, held, seq, applied, auth, status) .. rest
 redis.call("MSET", KEYS[1], pack(META, generation, partitions, now, written + money_records, flushed,
   entry_number + 1, ARGV[3], entry_flushed, services), KEYS[3], state)
+for mark in pairs(marks) do redis.call("HSET", KEYS[4], mark, 1) end
 return { "applied", state }

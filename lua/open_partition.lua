@@ -8,6 +8,7 @@
 --       records     change records that Postgres has, so that written and flushed begin equal
 --       entry       8 bytes that name the genesis entry, the predecessor of the first
 --       clock       the last time used before, in ms; this generation's clock does not go below it
+--       services    version of the service keys
 -- RETURN opened      scripts may run now
 --        fenced      a generation as high as this one is open, or the stream is not there
 local META = "<I4I2I8I8I8I8c8I8I4"
@@ -19,5 +20,5 @@ if redis.call("EXISTS", KEYS[2]) == 0 then return { "fenced" } end
 local records = tonumber(ARGV[3])
 -- From here on it must succeed: everything was read and checked.
 redis.call("SET", KEYS[1], struct.pack(META, generation, tonumber(ARGV[2]), tonumber(ARGV[5]), records,
-  records, 0, ARGV[4], 0, 0))
+  records, 0, ARGV[4], 0, tonumber(ARGV[6])))
 return { "opened" }

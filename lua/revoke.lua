@@ -1,29 +1,37 @@
 #!lua
--- revoke: settles a batch of charges whose answer never came and whose callers were told 503. If it
--- was decided, what it took is put back; if not, its number is barred, so that it can never run.
+-- revoke: settles a batch whose answer never came and whose callers were told 503. If it was decided,
+-- what it took is put back; if not, its number is barred, so that it can never run.
+--
+-- It touches only what this batch itself did, and what nobody has been told since: an answer to a
+-- repeated request keeps its charge. The last revoke of those who did not get that answer takes it back.
 --
 -- KEYS  meta        string  the partition's generation, clock, counts and last entry
 --       stream      stream  change records that Postgres does not have yet, and a tail
 --       memo        string  number and reply of this slot's last batch
+--       reversed    hash    charges that were reversed: account and number
 --       account…    string  the accounts of the batch, in the batch's order
+--       other…      string  the others of the batch, in the batch's order
+--       holds       zset    open holds by their expiry; named only where there are others
 -- ARGV  generation  the life of the partition that the gateway knows
 --       partitions  their number, fixed for a generation
 --       slot        the slot's name, for the entry
 --       batch       the number of the batch to revoke
 --       entry       8 random bytes that name the entry
 --       items       the items of the batch, as they were sent
+--       accounts    how many of KEYS are accounts
 -- RETURN revoked     what it took is put back; or this revoke has been carried out before
 --        barred      it never ran, and never will
 --        fenced      this Redis is not the generation that the gateway knows: nothing was written
 --        slot_closed no such slot: nothing was written
 --        ahead       batches of this slot are missing here, or a later one was decided
-local META, ACCOUNT, ITEM = "<I4I2I8I8I8I8c8I8I4", "<I8I8I8I4I4B", "<I2I8I4I2"
+local META, ACCOUNT, ITEM = "<I4I2I8I8I8I8c8I8I4", "<I8I8I8I4I4B", "<I2I2I8I4I2"
 local REPLY, RECORD = "<BI8I8I8", "<c16BI8I8I8I2"
-local ACCOUNT_BYTES, REPLY_BYTES, KIND_REVERSAL, ACCEPTED = 33, 25, 37, 0
+local ACCOUNT_BYTES, KIND_REVERSAL, ACCEPTED, REPLAYED = 33, 37, 0, 7
 local pack, unpack_from, sub = struct.pack, struct.unpack, string.sub
 
-local stream, memo_key = KEYS[2], KEYS[3]
-local found = redis.call("MGET", KEYS[1], memo_key, unpack(KEYS, 4))
+local stream, memo_key, account_count = KEYS[2], KEYS[3], tonumber(ARGV[7])
+local has_others = #KEYS > 4 + account_count
+local found = redis.call("MGET", KEYS[1], memo_key, unpack(KEYS, 5, has_others and #KEYS - 1 or #KEYS))
 local meta, memo = found[1], found[2]
 if not meta then return { "fenced" } end
 local generation, partitions, clock, written, flushed, entry_number, entry_before, entry_flushed, services =
@@ -43,27 +51,171 @@ if #memo == 8 then return { "revoked" } end
 local time = redis.call("TIME")
 local now = math.max(time[1] * 1000 + math.floor(time[2] / 1000), clock)
 local reply = sub(memo, 9)
-local charged_at = unpack_from("<I8", reply)
+local decided_at, answer_at = unpack_from("<I8", reply)
 
 local account = {}
-for i = 1, #KEYS - 3 do
+for i = 1, account_count do
   if found[i + 2] then account[i] = { unpack_from(ACCOUNT, found[i + 2]) } end
 end
 
-local items, at, bytes, answer_at = ARGV[6], 1, #ARGV[6], 9
+local HOLD, VOID = 1, 3
+local KEYED, LIMITED, SERVICE = 4, 16, 32
+local EXTRA, COUNTER = "<I8I8I4I4I2", "<I4I4I8I4I8I8I8I8"
+local RESULT, CHARGED, ORPHANED = "<BBc6I8I8I8I6I6", 1, 16
+local HOLD_HEAD, IS_OPEN = "<BI8I8", 1
+local band, floor = bit.band, math.floor
+local others = 2 + account_count
+local value, changed, opened, closed, marks = {}, {}, {}, {}, {}
+local is_opened = {}
 local records, touched = {}, {}
+
+local function read(place)
+  if place == 0 then return nil end
+  if value[place] == nil then value[place] = found[others + place] end
+  return value[place]
+end
+
+local function put(place, text) value[place], changed[place] = text, true end
+local function key_of(place) return KEYS[4 + account_count + place] end
+
+-- The movement back; false where somebody has reversed this very record before.
+local function reverse(i, amount, number, moved_at, details)
+  local mark = sub(KEYS[i + 4], -16) .. string.format("%.0f", number)
+  if marks[mark] or redis.call("HEXISTS", KEYS[4], mark) == 1 then return false end
+  marks[mark], touched[i] = true, true
+  local state = account[i]
+  state[1], state[3] = state[1] + amount, state[3] + 1
+  local told = pack("<I8I8", number, moved_at) .. details
+  records[#records + 1] =
+    pack(RECORD, sub(KEYS[i + 4], -16), KIND_REVERSAL, state[3], amount, state[1], #told) .. told
+  return true
+end
+
+-- Days and months of Asia/Shanghai, as in decide.lua.
+local function day_and_month(when)
+  local day = floor((when + 28800000) / 86400000)
+  local z = day + 719468
+  local era = floor(z / 146097)
+  local of_era = z - era * 146097
+  local year = floor((of_era - floor(of_era / 1460) + floor(of_era / 36524) - floor(of_era / 146096)) / 365)
+  local of_year = of_era - (365 * year + floor(year / 4) - floor(year / 100))
+  return day, (year + era * 400) * 12 + floor((5 * of_year + 2) / 153) + 2
+end
+
+-- The budgets of a key get back what this batch counted, in the day and month in which it was counted.
+local function give_back(limits, amount)
+  local place, version = unpack_from("<I2I4", limits)
+  local counter = read(place)
+  if not counter then return end
+  local made, today, spent_day, this_month, spent_month, spent, tokens, tokens_at =
+    unpack_from(COUNTER, counter)
+  if made ~= version then return end
+  local day, month = day_and_month(decided_at)
+  if today == day then spent_day = math.max(0, spent_day - amount) end
+  if this_month == month then spent_month = math.max(0, spent_month - amount) end
+  put(place, pack(COUNTER, made, today, spent_day, this_month, spent_month, math.max(0, spent - amount),
+    tokens + 1000, tokens_at))
+end
+
+-- True where the result is gone and the movement must be taken back; else whoever was told keeps it.
+local function forget(place, number)
+  local result = read(place)
+  if not result then return true end
+  local state, told, _, _, _, its_number = unpack_from(RESULT, result)
+  if its_number ~= number then return true end
+  if told > 0 then
+    put(place, pack("B", state % ORPHANED + ORPHANED) .. sub(result, 2))
+    return false
+  end
+  put(place, false)
+  return true
+end
+
+-- A repeated request that got its answer in this batch: one less who was told. Answers the movement
+-- that nobody at all was told of.
+local function untell(place, number)
+  local result = read(place)
+  if not result then return nil end
+  local state, told, _, _, _, its_number, amount, moved_at = unpack_from(RESULT, result)
+  if its_number ~= number or told == 0 or told == 255 then return nil end
+  if told > 1 or state ~= CHARGED + ORPHANED then
+    put(place, pack("BB", state, told - 1) .. sub(result, 3))
+    return nil
+  end
+  put(place, false)
+  return amount, moved_at
+end
+
+-- A captured hold is open again, with what its capture took: the rest may have been spent since.
+local function reopen(i, place, taken)
+  local hold = read(place)
+  if not hold then return end
+  local _, _, expires = unpack_from(HOLD_HEAD, hold)
+  put(place, pack("<BI8", IS_OPEN, taken) .. sub(hold, 10))
+  account[i][2] = account[i][2] + taken
+  opened[sub(key_of(place), -32)], is_opened[place] = expires, true
+end
+
+local function undo_spending(verb, i, amount, outcome, number, details, key_place, limits, hold_place)
+  if outcome == REPLAYED then
+    local taken, moved_at = untell(key_place, number)
+    if taken then reverse(i, taken, number, moved_at, details) end
+    return
+  end
+  if outcome ~= ACCEPTED then return end
+  if verb == HOLD then
+    local hold = read(hold_place)
+    if not hold or unpack_from("B", hold) ~= IS_OPEN or not forget(key_place, 0) then return end
+    account[i][2], touched[i] = account[i][2] - amount, true
+    put(hold_place, false)
+    closed[#closed + 1] = sub(key_of(hold_place), -32)
+  else
+    if not forget(key_place, number) then return end
+    reverse(i, amount, number, decided_at, details)
+  end
+  if limits then give_back(limits, amount) end
+end
+
+local function undo_capture(i, outcome, number, taken, details, key_place, hold_place, run_place)
+  if outcome == REPLAYED then
+    local amount, moved_at = untell(key_place, number)
+    if amount and reverse(i, amount, number, moved_at, details) then reopen(i, hold_place, amount) end
+  elseif outcome == ACCEPTED and forget(key_place, number) then
+    if reverse(i, taken, number, decided_at, details) then reopen(i, hold_place, taken) end
+    if run_place > 0 then put(run_place, false) end
+  end
+end
+
+local items, at, bytes = ARGV[6], 1, #ARGV[6]
 while at <= bytes do
-  local i, amount, length, _
-  i, amount, _, length, at = unpack_from(ITEM, items, at)
+  local flags, i, amount, length, _
+  flags, i, amount, _, length, at = unpack_from(ITEM, items, at)
+  local details = sub(items, at, at + length - 1)
   at = at + length
-  local outcome, _, _, number = unpack_from(REPLY, reply, answer_at)
-  answer_at = answer_at + REPLY_BYTES
-  if outcome == ACCEPTED then
-    local state = account[i]
-    state[1], state[3], touched[i] = state[1] + amount, state[3] + 1, true
-    local details = pack("<I8I8", number, charged_at)
-    records[#records + 1] =
-      pack(RECORD, sub(KEYS[i + 3], -16), KIND_REVERSAL, state[3], amount, state[1], #details) .. details
+  local outcome, number
+  outcome, _, _, number, answer_at = unpack_from(REPLY, reply, answer_at)
+  if flags == 0 then
+    if outcome == ACCEPTED then reverse(i, amount, number, decided_at, details) end
+  else
+    local taken, tail_length, tail
+    taken, _, _, _, tail_length, answer_at = unpack_from(EXTRA, reply, answer_at)
+    tail = sub(reply, answer_at, answer_at + tail_length - 1)
+    answer_at = answer_at + tail_length
+    local verb, key_place, limits, hold_place = band(flags, 3), 0, nil, 0
+    if band(flags, KEYED) > 0 then key_place, _, at = unpack_from("<I2c6", items, at) end
+    if verb <= HOLD then
+      if band(flags, LIMITED) > 0 then limits, at = unpack_from("c42", items, at) end
+      if band(flags, SERVICE) > 0 then _, at = unpack_from("<I4", items, at) end
+      if verb == HOLD then hold_place, _, at = unpack_from("<I2I8", items, at) end
+      undo_spending(verb, i, amount, outcome, number, details, key_place, limits, hold_place)
+    else
+      local run_place
+      hold_place, _, run_place, at = unpack_from("<I2I2I2", items, at)
+      -- A void stays: it gave back, and took nothing.
+      if verb < VOID then
+        undo_capture(i, outcome, number, taken, tail, key_place, hold_place, run_place)
+      end
+    end
   end
 end
 
@@ -82,9 +234,23 @@ local writes = {
 }
 for i in pairs(touched) do
   local s = account[i]
-  writes[#writes + 1] = KEYS[i + 3]
+  writes[#writes + 1] = KEYS[i + 4]
   writes[#writes + 1] = pack(ACCOUNT, s[1], s[2], s[3], s[4], s[5], s[6])
     .. sub(found[i + 2], ACCOUNT_BYTES + 1)
 end
 redis.call("MSET", unpack(writes))
+for mark in pairs(marks) do redis.call("HSET", KEYS[4], mark, 1) end
+for place in pairs(changed) do
+  if is_opened[place] then
+    redis.call("SET", key_of(place), value[place])
+  elseif value[place] then
+    redis.call("SET", key_of(place), value[place], "KEEPTTL")
+  else
+    redis.call("DEL", key_of(place))
+  end
+end
+for name, expires in pairs(opened) do
+  redis.call("ZADD", KEYS[#KEYS], string.format("%.0f", expires), name)
+end
+if #closed > 0 then redis.call("ZREM", KEYS[#KEYS], unpack(closed)) end
 return { "revoked" }

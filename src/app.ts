@@ -73,7 +73,7 @@ export function createApp(deps: AppDeps) {
 
 async function codeOf({ verifyKey }: AppDeps, headers: Headers): Promise<ErrorCode | null> {
   const { status } = await verifyKey(headers)
-  if (status === "verified") return null
+  if (status === "verified" || status === "service") return null
   return status === "unavailable" ? "billing_unavailable" : status
 }
 

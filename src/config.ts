@@ -1,5 +1,7 @@
 import { isIP } from "node:net"
+import { availableParallelism } from "node:os"
 import { resolve } from "node:path"
+import { STOP_NOTICE_SECONDS_MAX } from "./limits.ts"
 
 /**
  * The only reader of the environment. A wrong value stops the start with one sentence that says what
@@ -18,6 +20,8 @@ export type Config = Readonly<{
   dataDir: string
   partitions: number
   gateways: number
+  /** How long calls are still taken after a stop was asked for, while /readyz says 503 already. */
+  stopNoticeMs: number
   admin: { email: string; password: string } | null
   /** With it `/metrics` answers to `Authorization: Bearer`; without it only on loopback. */
   metricsToken: string | null
@@ -41,7 +45,19 @@ export function readConfig(env: Environment): Config {
     stores,
     dataDir: resolve(env.DATA_DIR || ".data"),
     partitions: integer(env, "PARTITIONS", { fallback: 1, min: 1, max: 1_024 }),
-    gateways: integer(env, "GATEWAYS", { fallback: 1, min: 1, max: 256 }),
+    gateways: integer(env, "GATEWAYS", {
+      fallback: Math.min(256, Math.max(1, availableParallelism())),
+      min: 1,
+      max: 256,
+    }),
+    // Whoever tries it on loopback has no load balancer, and does not want to wait.
+    stopNoticeMs:
+      1_000 *
+      integer(env, "STOP_NOTICE_SECONDS", {
+        fallback: isLoopback(host) ? 0 : 5,
+        min: 0,
+        max: STOP_NOTICE_SECONDS_MAX,
+      }),
     admin: readAdmin(env),
     metricsToken: env.METRICS_TOKEN || null,
     // On loopback everybody has one address: whoever tries it, or all that a proxy in front forwards.

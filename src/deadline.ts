@@ -20,3 +20,16 @@ export async function within<Value>(
     clearTimeout(timer)
   }
 }
+
+/** What is asked, or what stands for no answer in time. */
+export async function inTime<Answer, Late>(
+  asked: Promise<Answer>,
+  { timeoutMs, late }: { timeoutMs: number; late: Late },
+): Promise<Answer | Late> {
+  try {
+    return await within(asked, { timeoutMs, what: "what was asked" })
+  } catch (error) {
+    if (error instanceof DeadlinePassed) return late
+    throw error
+  }
+}

@@ -20,8 +20,8 @@ declare const accountBrand: unique symbol
 /** `acct_` and 16 characters. */
 export type AccountId = string & { readonly [accountBrand]: "account" }
 
-export type IdPrefix = "acct" | "key" | "rdm" | "code" | "ses" | "aud" | "req"
-export type CredentialPrefix = "fk" | "fa"
+export type IdPrefix = "acct" | "key" | "rdm" | "code" | "ses" | "aud" | "req" | "svc"
+export type CredentialPrefix = "fk" | "fa" | "fs"
 
 const pool = new Uint8Array(4_096)
 let poolAt = pool.length
@@ -65,9 +65,12 @@ export function parseAccountId(text: string): AccountId {
   return text
 }
 
-/** A new API key (`fk`) or access token (`fa`) of an account. Shown once; only its hash is kept. */
-export function newCredential(prefix: CredentialPrefix, accountId: AccountId): string {
-  const body = `${prefix}_${accountId.slice("acct_".length)}${randomChars(SECRET_CHARS)}`
+/**
+ * A new API key (`fk`) or access token (`fa`) of an account, or a service key (`fs`), which has the
+ * characters of its own id. Shown once; only its hash is kept.
+ */
+export function newCredential(prefix: CredentialPrefix, ownerId: string): string {
+  const body = `${prefix}_${ownerId.slice(-ID_CHARS)}${randomChars(SECRET_CHARS)}`
   return body + checkChars(body)
 }
 
@@ -126,4 +129,58 @@ export function chargeId({
 }): string {
   const month = at.getUTCFullYear() * 100 + at.getUTCMonth() + 1
   return `chg_${accountId.slice("acct_".length)}_${month}_${seq}`
+}
+
+export const CHARGE_ID_PATTERN =
+  "^chg_([0-9a-hjkmnp-tv-z]{16})_([0-9]{4})(0[1-9]|1[0-2])_([1-9][0-9]{0,14})$"
+const CHARGE_ID = new RegExp(CHARGE_ID_PATTERN)
+
+/** What a charge's id tells; its month from the first moment to that of the next. */
+export type ChargeName = { accountId: AccountId; seq: number; from: Date; to: Date }
+
+/** Null where the text is not a charge's id at all. */
+export function parseChargeId(text: string): ChargeName | null {
+  const match = CHARGE_ID.exec(text)
+  if (match === null) return null
+  const [year, month, seq] = [Number(match[2]), Number(match[3]), Number(match[4])]
+  const [from, to] = [new Date(Date.UTC(year, month - 1)), new Date(Date.UTC(year, month))]
+  return { accountId: parseAccountId(`acct_${match[1]}`), seq, from, to }
+}
+
+/**
+ * A hold's id tells its name in Redis (account and 16 random characters), its generation, and the
+ * keys that its resolution touches: the API key whose budgets it counts in, and the digest of the
+ * keyed request that waits for it. Opaque to callers, and nothing is believed of it but the names.
+ */
+export type HoldId = {
+  accountId: AccountId
+  /** 32 characters: the account's 16, and 16 of the hold's own. */
+  name: string
+  generation: number
+  keyId: string | null
+  runningDigest: string | null
+}
+
+const HOLD_ID =
+  /^hold_([0-9a-hjkmnp-tv-z]{16})([0-9a-hjkmnp-tv-z]{16})\.(\d{1,9})(?:\.([0-9a-hjkmnp-tv-z]{16})?)?(?:\.([\w-]{16}))?$/
+
+export function holdId(hold: Omit<HoldId, "accountId">): string {
+  const { name, generation, keyId, runningDigest } = hold
+  const key = keyId === null ? "" : keyId.slice("key_".length)
+  const tail = runningDigest === null ? (key === "" ? "" : `.${key}`) : `.${key}.${runningDigest}`
+  return `hold_${name}.${generation}${tail}`
+}
+
+/** Null where the text is not a hold's id at all. */
+export function parseHoldId(text: string): HoldId | null {
+  const match = HOLD_ID.exec(text)
+  if (match === null) return null
+  const [, account = "", own = "", generation = "", key, digest] = match
+  return {
+    accountId: parseAccountId(`acct_${account}`),
+    name: account + own,
+    generation: Number(generation),
+    keyId: key === undefined ? null : `key_${key}`,
+    runningDigest: digest ?? null,
+  }
 }

@@ -43,13 +43,31 @@ export const BATCH_DEADLINE_MS = 240
 export const LINGER_MS_MAX = 2
 export const LINGER_ITEMS_MIN = 16
 /** How long a call may wait before it is sent: for one batch before its own. */
-export const QUEUE_WAIT_MS = 240
+export const QUEUE_WAIT_MS = 150
+/** How long a 503 waits for its revoke to be on the disk; a disk that hangs is no reason to hang. */
+export const REVOKE_FILE_MS = 100
+/** How long a process that stops waits for a batch to be settled; its file settles it otherwise. */
+export const STOP_SETTLE_MS = 3_000
 /** Promise 9: an answer within this time, whatever happened. */
 export const UNAVAILABLE_ANSWER_MS_MAX = 500
 export const SETTLE_RETRY_MS = 50
 /** After which a command's outcome is unknown, and its connection is not trusted any more. */
 export const SETTLE_COMMAND_TIMEOUT_MS = 1_000
 export const REOPEN_POLL_MS = 100
+
+// ---- holds
+export const EXPIRY_INTERVAL_MS = 1_000
+export const EXPIRIES_PER_SWEEP_MAX = 1_000
+/** Nothing expires while the clocks of Redis and Postgres are further apart. */
+export const CLOCKS_APART_MS_MAX = 5_000
+
+// ---- counters of keys with limits
+/** How long a call waits until Postgres has what its key spent before it had limits. */
+export const SEED_DEADLINE_MS = 400
+export const SEED_POLL_MS = 50
+
+// ---- what is kept of requests with an Idempotency-Key, and of resolved holds
+export const IDEMPOTENCY_TTL_MS = 86_400_000
 
 // ---- back-pressure
 /** Records that Postgres may lag behind before charges are refused; about 150 B of Redis each. */
@@ -77,8 +95,38 @@ export const SWEEP_AGE_MS = 2_000
 export const APPLY_INSTRUCTIONS_MAX = 64
 export const APPLY_DEADLINE_MS = 1_000
 
-// ---- the rest
+// ---- keys' limits, rotation, reversals
+export const KEY_CIDRS_MAX = 50
+export const KEY_INTERFACES_MAX = 100
+export const KEY_RATE_PER_SECOND_MAX = 1_000_000
+/** How long a former secret may go on opening its key: a week. */
+export const ROTATION_OVERLAP_SECONDS_MAX = 604_800
+/** How long a reversal waits for the flush of its charge, and for that of its own record. */
+export const REVERSAL_CHARGE_WAIT_MS = 1_000
+export const REVERSAL_RECORD_WAIT_MS = 2_000
+export const REVERSAL_POLL_MS = 25
+
+// ---- calls
+export const IDEMPOTENCY_KEY_CHARS_MAX = 255
+export const BATCH_CHARGES_MAX = 1_000
+export const BATCH_BODY_BYTES_MAX = 1_048_576
+export const HOLD_TTL_SECONDS_DEFAULT = 60
+export const HOLD_TTL_SECONDS_MAX = 86_400
+/** How often refused and failed calls are written, and how many kinds of them wait at most. */
+export const UNPAID_WRITE_MS = 2_000
+export const UNPAID_COUNTS_MAX = 50_000
+
+// ---- interfaces, and calls that are forwarded
 export const INTERFACES_REFRESH_MS = 5_000
+/** How often, at most, the list is read because a call names what is not in it. */
+export const INTERFACES_RELOAD_MS = 250
+export const INTERFACES_LOAD_MS = 400
+export const UPSTREAM_TIMEOUT_MS_MIN = 100
+export const UPSTREAM_TIMEOUT_MS_MAX = 600_000
+/** What an interface may allow a request's body to have: 64 GiB. */
+export const INTERFACE_BODY_BYTES_MAX = 68_719_476_736
+
+// ---- the rest
 export const KEY_CACHE_ENTRIES_MAX = 200_000
 /** How often one call learns an auth version anew before it is refused. */
 export const AUTH_RELOADS_MAX = 3
@@ -94,10 +142,29 @@ export const STOP_TIMEOUT_MS = 10_000
 /** How long a gateway that starts waits for billing before it says that it listens. */
 export const GATEWAY_READY_MS = 5_000
 
+// ---- how a gateway process leaves
+/** How long it waits for the process that is started in its place. */
+export const REPLACEMENT_MS_MAX = 15_000
+/** STOP_NOTICE_SECONDS may not be longer. */
+export const STOP_NOTICE_SECONDS_MAX = 60
+/** A handshake that had begun when the port closed ends within a round trip. */
+export const HANDSHAKE_MS = 250
+export const ACCEPT_MS_MAX = 1_000
+/** A connection on which nothing came for this long is idle, and closed. */
+export const DRAIN_QUIET_MS = 1_000
+export const DRAIN_POLL_MS = 20
+/** How long calls in flight may take to end; what streams longer is cut off. */
+export const DRAIN_MS_MAX = 30_000
+/** After which the supervisor ends a gateway that did not end by itself. */
+export const GATEWAY_STOP_TIMEOUT_MS = 120_000
+/** How long `/metrics` waits for the other gateways, and these for each other. */
+export const GATHER_TIMEOUT_MS = 1_000
+export const FIGURES_TIMEOUT_MS = 500
+
 // A call waits for the batch before its own and for its own: both must fit into promise 9.
-if (QUEUE_WAIT_MS + BATCH_DEADLINE_MS >= UNAVAILABLE_ANSWER_MS_MAX) {
+if (QUEUE_WAIT_MS + BATCH_DEADLINE_MS + REVOKE_FILE_MS >= UNAVAILABLE_ANSWER_MS_MAX) {
   throw new RangeError(
-    "QUEUE_WAIT_MS and BATCH_DEADLINE_MS must fit into UNAVAILABLE_ANSWER_MS_MAX",
+    "QUEUE_WAIT_MS, BATCH_DEADLINE_MS and REVOKE_FILE_MS must fit into UNAVAILABLE_ANSWER_MS_MAX",
   )
 }
 // A flush reads whole entries: one entry must never be larger than a flush.
@@ -105,8 +172,10 @@ if (BATCH_ITEMS_MAX > FLUSH_RECORDS_MAX) {
   throw new RangeError("FLUSH_RECORDS_MAX must hold the records of a whole entry")
 }
 // A body of ours must be refused by us, with a problem that says so.
-if (BODY_BYTES_MAX >= SERVER_BODY_BYTES_MAX) {
-  throw new RangeError("SERVER_BODY_BYTES_MAX must be above BODY_BYTES_MAX")
+if (Math.max(BODY_BYTES_MAX, BATCH_BODY_BYTES_MAX) >= SERVER_BODY_BYTES_MAX) {
+  throw new RangeError(
+    "SERVER_BODY_BYTES_MAX must be above BODY_BYTES_MAX and BATCH_BODY_BYTES_MAX",
+  )
 }
 // The sweep must not race the request that made the instruction.
 if (SWEEP_AGE_MS <= APPLY_DEADLINE_MS) {
@@ -115,4 +184,15 @@ if (SWEEP_AGE_MS <= APPLY_DEADLINE_MS) {
 // A call whose key must be looked up answers in time as well.
 if (KEY_LOOKUP_MS >= UNAVAILABLE_ANSWER_MS_MAX) {
   throw new RangeError("KEY_LOOKUP_MS must fit into UNAVAILABLE_ANSWER_MS_MAX")
+}
+// The supervisor waits until a gateway has left, its ledger included.
+const LEAVING_MS_MAX =
+  Math.max(REPLACEMENT_MS_MAX, STOP_NOTICE_SECONDS_MAX * 1_000) +
+  (HANDSHAKE_MS + ACCEPT_MS_MAX + DRAIN_MS_MAX)
+if (GATEWAY_STOP_TIMEOUT_MS < LEAVING_MS_MAX + STOP_TIMEOUT_MS) {
+  throw new RangeError("GATEWAY_STOP_TIMEOUT_MS must outlast the drain of a gateway")
+}
+// Who gathers must hear the answer that was waited for.
+if (FIGURES_TIMEOUT_MS >= GATHER_TIMEOUT_MS) {
+  throw new RangeError("FIGURES_TIMEOUT_MS must fit into GATHER_TIMEOUT_MS")
 }

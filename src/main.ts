@@ -1,12 +1,13 @@
-import { READY, ROLES, type Role } from "./children.ts"
+import { ROLES, type Role } from "./children.ts"
 import { ConfigError, readConfig } from "./config.ts"
 import { codeOf, StartRefused } from "./embedded/processes.ts"
 import { startFlusherProcess } from "./flusher/process.ts"
 import { startGateway } from "./gateway/process.ts"
 import { LedgerRefused } from "./ledger/open.ts"
-import { STOP_TIMEOUT_MS } from "./limits.ts"
+import { GATEWAY_STOP_TIMEOUT_MS, STOP_TIMEOUT_MS } from "./limits.ts"
 import { createLog } from "./log.ts"
 import { stopRequested } from "./signals.ts"
+import { connectSupervisor } from "./supervised.ts"
 import { startEverything } from "./supervisor.ts"
 import { messageOf } from "./ticker.ts"
 
@@ -37,7 +38,7 @@ async function supervise(): Promise<number> {
   const stopping = stopRequested().then(() => {
     isStopping = true
     // Whatever hangs, a start-up too, must not outlast its roles' and stores' own timeouts.
-    setTimeout(() => process.exit(1), 4 * STOP_TIMEOUT_MS).unref()
+    setTimeout(() => process.exit(1), GATEWAY_STOP_TIMEOUT_MS + 3 * STOP_TIMEOUT_MS).unref()
     return null
   })
   const everything = await startEverything({
@@ -61,13 +62,21 @@ async function runRole(role: Role): Promise<number> {
     throw new ConfigError(`The role ${role} needs REDIS_URL and DATABASE_URL: set both.`)
   }
   const stopping = stopRequested()
-  const running = await {
-    gateway: () => startGateway(config, stores),
-    flusher: () => startFlusherProcess(stores, createLog("flusher")),
-  }[role]()
-  process.send?.(READY)
+  const supervisor = connectSupervisor()
+  if (role === "flusher") {
+    const flusher = await startFlusherProcess(stores, createLog("flusher"))
+    supervisor?.ready()
+    await stopping
+    await flusher.stop()
+    return 0
+  }
+  const gateway = await startGateway(config, stores, { gather: supervisor?.gather })
+  supervisor?.answerWith(gateway.figures)
+  supervisor?.ready()
   await stopping
-  await running.stop()
+  await gateway.drain(supervisor?.leave ?? (async () => "stopping"))
+  await gateway.stop()
+  await supervisor?.tellLast(await gateway.figures())
   return 0
 }
 

@@ -1,4 +1,6 @@
-import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client"
+import { Value } from "@sinclair/typebox/value"
+import { Counter, Gauge, Registry } from "prom-client"
+import { Figures, textOf } from "./figures.ts"
 
 /**
  * The figures of one process for Prometheus. On the hot path only numbers in plain arrays are
@@ -6,11 +8,24 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client"
  */
 export type Metrics = {
   contentType: string
-  /** All figures in Prometheus's text format. */
+  /** All figures in Prometheus's text format: of all gateways, where they can be asked. */
   text(): Promise<string>
+  /** What this process alone counted. */
+  figures(): Promise<Figures>
   chargeDecided(outcome: string, seconds: number): void
+  /** One more of a counter of `COUNTERS`; of few, fixed outcomes, because each is a series. */
+  counted(counter: keyof typeof COUNTERS, outcome: string): void
   batchSent(items: number): void
 }
+
+/** Another counter is another line here. */
+const COUNTERS = {
+  charges: { name: "fengate_charges_total", help: "Charges decided, by outcome." },
+  holds: { name: "fengate_holds_total", help: "Holds decided, by outcome." },
+  captures: { name: "fengate_captures_total", help: "Captures decided, by outcome." },
+  voids: { name: "fengate_voids_total", help: "Voids decided, by outcome." },
+  calls: { name: "fengate_calls_total", help: "Calls of /api, by how they ended." },
+} as const
 
 const CHARGE_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5]
 const BATCH_ITEMS = [1, 2, 4, 8, 16, 32, 64, 128]
@@ -26,41 +41,103 @@ export type LedgerFigures = {
   driftFen: number | null
 }
 
-export function createMetrics(readLedger: () => Promise<LedgerFigures>): Metrics {
-  const registry = new Registry()
-  collectDefaultMetrics({ register: registry, prefix: "fengate_process_" })
-  const outcomes = new Map<string, number>()
+/** The sums of all gateways of this installation, and how many of them did not answer in time. */
+export type Gathered = { figures: Figures; gateways: number; silent: number }
+
+export type MetricsDeps = {
+  readLedger(): Promise<LedgerFigures>
+  /** Asks the other gateways too; null where that failed. Without it this process answers alone. */
+  gather?: (() => Promise<Gathered | null>) | undefined
+}
+
+export function createMetrics({ readLedger, gather }: MetricsDeps): Metrics {
+  const own = new Registry()
+  const counts = new Map(Object.keys(COUNTERS).map((name) => [name, new Map<string, number>()]))
   const seconds = createBuckets(CHARGE_SECONDS)
   const items = createBuckets(BATCH_ITEMS)
+  for (const [key, { name, help }] of Object.entries(COUNTERS)) {
+    exportCounter(own, { name, help, counts: counts.get(key) ?? new Map() })
+  }
+  exportProcess(own)
+  const shared = new Registry()
+  const fillGateways = exportGateways(shared)
+  const fillLedger = exportLedger(shared, readLedger)
 
+  return {
+    contentType: shared.contentType,
+    figures,
+    async text() {
+      const [gathered] = await Promise.all([
+        gather === undefined ? alone() : gather(),
+        fillLedger(),
+      ])
+      fillGateways(gathered)
+      // Without the others the counters would seem to fall: then they are left out.
+      const counted = gathered === null ? "" : await textOf(gathered.figures)
+      return [counted, await shared.metrics()].join("\n")
+    },
+    chargeDecided(outcome, spent) {
+      counted("charges", outcome)
+      seconds.observe(spent)
+    },
+    counted,
+    batchSent: items.observe,
+  }
+
+  function counted(counter: keyof typeof COUNTERS, outcome: string): void {
+    const outcomes = counts.get(counter)
+    outcomes?.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
+  }
+
+  async function figures(): Promise<Figures> {
+    return [
+      figureOf(seconds, "fengate_charge_seconds", "From a charge's request to its decision."),
+      figureOf(items, "fengate_batch_items", "Charges in one script call."),
+      ...Value.Parse(Figures, await own.getMetricsAsJSON()),
+    ]
+  }
+
+  async function alone(): Promise<Gathered> {
+    return { figures: await figures(), gateways: 1, silent: 0 }
+  }
+}
+
+function exportCounter(
+  registry: Registry,
+  { name, help, counts }: { name: string; help: string; counts: ReadonlyMap<string, number> },
+): void {
   new Counter({
-    name: "fengate_charges_total",
-    help: "Charges decided by this process, by outcome.",
+    name,
+    help,
     labelNames: ["outcome"],
     registers: [registry],
     collect() {
       this.reset()
-      for (const [outcome, count] of outcomes) this.inc({ outcome }, count)
+      for (const [outcome, count] of counts) this.inc({ outcome }, count)
     },
   })
-  const fillLedger = exportLedger(registry, readLedger)
+}
 
-  return {
-    contentType: registry.contentType,
-    async text() {
-      await fillLedger()
-      return [
-        bucketText(seconds, "fengate_charge_seconds", "From a charge's request to its decision."),
-        bucketText(items, "fengate_batch_items", "Charges in one script call."),
-        await registry.metrics(),
-      ].join("\n")
+/** Sums over the gateways; what prom-client says of Node's insides is not measured by Bun. */
+function exportProcess(registry: Registry): void {
+  new Counter({
+    name: "fengate_process_cpu_seconds_total",
+    help: "CPU time of the gateway processes, in seconds.",
+    registers: [registry],
+    collect() {
+      const { user, system } = process.cpuUsage()
+      this.reset()
+      this.inc((user + system) / 1_000_000)
     },
-    chargeDecided(outcome, spent) {
-      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
-      seconds.observe(spent)
+  })
+  new Gauge({
+    name: "fengate_process_resident_memory_bytes",
+    help: "Resident memory of the gateway processes, in bytes.",
+    registers: [registry],
+    collect() {
+      this.set(process.memoryUsage.rss())
     },
-    batchSent: items.observe,
-  }
+  })
 }
 
 type Buckets = ReturnType<typeof createBuckets>
@@ -82,14 +159,32 @@ function createBuckets(bounds: readonly number[]) {
 }
 
 /** prom-client's histogram cannot be given counts, so that this one is written by itself. */
-function bucketText({ bounds, counts, sum }: Buckets, name: string, help: string): string {
+function figureOf({ bounds, counts, sum }: Buckets, name: string, help: string): Figures[number] {
   let total = 0
-  const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`]
+  const values: Figures[number]["values"] = []
   for (const [i, count] of counts.entries()) {
     total += count
-    lines.push(`${name}_bucket{le="${bounds[i] ?? "+Inf"}"} ${total}`)
+    const labels = { le: bounds[i] ?? "+Inf" }
+    values.push({ metricName: `${name}_bucket`, labels, value: total })
   }
-  return [...lines, `${name}_sum ${sum()}`, `${name}_count ${total}`, ""].join("\n")
+  values.push({ metricName: `${name}_sum`, labels: {}, value: sum() })
+  values.push({ metricName: `${name}_count`, labels: {}, value: total })
+  return { name, help, type: "histogram", aggregator: "sum", values }
+}
+
+function exportGateways(registry: Registry): (gathered: Gathered | null) => void {
+  const gateways = new Gauge({
+    name: "fengate_gateways",
+    help: "Gateway processes of this installation, by whether they told their figures just now.",
+    labelNames: ["state"],
+    registers: [registry],
+  })
+  return (gathered) => {
+    gateways.reset()
+    if (gathered === null) return
+    gateways.set({ state: "answered" }, gathered.gateways - gathered.silent)
+    gateways.set({ state: "silent" }, gathered.silent)
+  }
 }
 
 type Fill = () => Promise<void>

@@ -1,7 +1,19 @@
 import type { Running } from "./embedded/processes.ts"
 import { messageOf } from "./ticker.ts"
 
-/** A program that is started again whenever it ends by itself, until it is stopped. */
+/** A program that, asked to stop by somebody else, goes on until another is in its place. */
+export type Replaceable = Running & {
+  /** Resolves when it was asked. */
+  leaving: Promise<"leaving">
+  /** Lets it leave, now that the other one works. */
+  stopReplaced(): Promise<void>
+}
+
+/**
+ * A program that is started again whenever it ends by itself, until it is stopped:
+ * running → (ended) → waiting → starting → running, or
+ * running → (leaving) → starting beside it → running, while the old one leaves.
+ */
 export type Restarted<Program extends Running> = {
   current(): Program
   /** Resolves with a sentence once the program could not be started again. */
@@ -23,23 +35,36 @@ const WAIT_MS_MAX = 5_000
 const STEADY_MS = 10_000
 
 /** The first start may fail: its error is the caller's. */
-export async function keepRunning<Program extends Running>(
+export async function keepRunning<Program extends Running & Partial<Replaceable>>(
   options: Options<Program>,
 ): Promise<Restarted<Program>> {
   let program = await options.start()
+  const departing = new Set<Promise<void>>()
   const stopping = Promise.withResolvers<"stopping">()
 
   async function watch(): Promise<string> {
     for (let quickEnds = 0; ; ) {
       const startedAt = Date.now()
-      const end = await Promise.race([program.exited, stopping.promise])
+      const ends = [program.exited, stopping.promise, ...(program.leaving ? [program.leaving] : [])]
+      const end = await Promise.race(ends)
       if (end === "stopping") return "stopped"
-      quickEnds = Date.now() - startedAt > STEADY_MS ? 0 : quickEnds + 1
-      options.report(`${options.name} (process ${program.pid}) ended by itself: starting it again.`)
+      const isLeaving = end === "leaving"
+      quickEnds = isLeaving || Date.now() - startedAt > STEADY_MS ? 0 : quickEnds + 1
+      const what = isLeaving
+        ? "was told to stop: starting another in its place."
+        : "ended by itself: starting it again."
+      options.report(`${options.name} (process ${program.pid}) ${what}`)
       const started = await startAgain(options, { quickEnds, stopping: stopping.promise })
       if (typeof started === "string") return started
+      if (isLeaving) dismiss(program)
       program = started
     }
+  }
+
+  function dismiss({ stopReplaced }: Program): void {
+    if (stopReplaced === undefined) return
+    const left = stopReplaced().finally(() => departing.delete(left))
+    departing.add(left)
   }
 
   const watched = watch()
@@ -49,7 +74,7 @@ export async function keepRunning<Program extends Running>(
     async stop() {
       stopping.resolve("stopping")
       await watched
-      await program.stop()
+      await Promise.all([program.stop(), ...departing])
     },
   }
 }

@@ -5,6 +5,7 @@ import { type Config, isLoopback } from "./config.ts"
 import { composeBanner } from "./embedded/banner.ts"
 import { startEmbeddedStores } from "./embedded/index.ts"
 import { bindError, StartRefused } from "./embedded/processes.ts"
+import { createGathering } from "./gathering.ts"
 import { randomChars } from "./ids.ts"
 import { startKeeper } from "./ledger/open.ts"
 import type { Log } from "./log.ts"
@@ -91,10 +92,11 @@ async function openStores(
 /** The gateways stop first and drain; what they decided is flushed before the flusher stops. */
 async function startRoles(options: { config: Config; env: Environment; log: Log }): Promise<Stop> {
   const { config, env, log } = options
+  const gathering = createGathering()
   const keep = (role: Role, name: string) =>
     keepRunning({
       name,
-      start: () => startRole(role, env),
+      start: () => startRole(role, { env, gathering }),
       report: log,
       failuresMax: Number.POSITIVE_INFINITY,
     })

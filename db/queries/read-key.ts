@@ -1,5 +1,5 @@
 import type { Sql } from "../connection.ts"
-import type { ListedKey } from "./list-keys.ts"
+import { keyColumns, type ListedKey } from "./list-keys.ts"
 
 /** One API key of an account; null where the account has no such key. */
 export async function readKey(
@@ -7,8 +7,7 @@ export async function readKey(
   { accountId, id }: { accountId: string; id: string },
 ): Promise<ListedKey | null> {
   const rows = await sql<ListedKey[]>`
-    select id, name, enabled, created_at as "createdAt"
-    from api_keys where id = ${id} and account_id = ${accountId}
+    select ${keyColumns(sql)} from api_keys where id = ${id} and account_id = ${accountId}
   `
   return rows[0] ?? null
 }

@@ -1,10 +1,10 @@
 import { type Static, Type } from "@sinclair/typebox"
 import type { Sql } from "../../db/connection.ts"
 import { listAudit } from "../../db/queries/list-audit.ts"
-import type { Actor } from "../audit.ts"
 import { Problem } from "../errors.ts"
-import type { AddressSource, ClientAddress } from "../http/address.ts"
-import type { Guard, Principal } from "../http/authenticate.ts"
+import { createActorOf } from "../http/actor.ts"
+import type { ClientAddress } from "../http/address.ts"
+import type { Guard } from "../http/authenticate.ts"
 import { jsonBody } from "../http/body.ts"
 import { CLOSED, idParams } from "../http/fields.ts"
 import {
@@ -15,7 +15,6 @@ import {
   toPage,
   writeTimeCursor,
 } from "../http/paging.ts"
-import { type HeaderMap, requestIdOf } from "../http/request-id.ts"
 import { createPlugin, describe } from "../http/route.ts"
 import { textStream } from "../http/stream.ts"
 import { readTime } from "../http/times.ts"
@@ -27,12 +26,6 @@ const TAG = "Administration"
 const PATH = "/v1/admin/redemption-codes"
 
 type AdminDeps = { sql: Sql; guard: Guard; clientAddress: ClientAddress }
-type Act = {
-  principal: Principal
-  request: Request
-  server: AddressSource
-  set: { headers: HeaderMap }
-}
 
 export function adminRoutes(deps: AdminDeps) {
   return createPlugin().use(codeRoutes(deps)).use(codeLists(deps)).use(auditRoutes(deps))
@@ -126,14 +119,6 @@ function auditRoutes({ sql, guard }: AdminDeps) {
         ...describe({ tag: TAG, summary: "Every administrative act" }),
       },
     )
-}
-
-function createActorOf(clientAddress: ClientAddress) {
-  return ({ principal, request, server, set }: Act): Actor => ({
-    actor: principal.accountId,
-    requestId: requestIdOf(set.headers),
-    address: clientAddress(request, server),
-  })
 }
 
 function readAsked(body: Static<typeof NewCodes>): CodesAsked {

@@ -1,9 +1,10 @@
 import type { Database } from "../../db/connection.ts"
 import type { Guard } from "../http/authenticate.ts"
+import { Change, viewChange } from "../http/change.ts"
 import { pageOf, readLimit, readNumberCursor, toPage, writeNumberCursor } from "../http/paging.ts"
 import { createPlugin, describe } from "../http/route.ts"
 import { readTime } from "../http/times.ts"
-import { Change, ChangesQuery, viewChange } from "./model.ts"
+import { ChangesQuery } from "./model.ts"
 import { listChanges } from "./service.ts"
 
 /** The change log: every movement of the balance, newest first. */

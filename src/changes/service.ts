@@ -1,6 +1,7 @@
 import { and, desc, eq, gte, lt, type SQL } from "drizzle-orm"
 import type { Database } from "../../db/connection.ts"
 import { changeRecords } from "../../db/schema.ts"
+import type { ChangeRecord } from "../http/change.ts"
 import type { AccountId } from "../ids.ts"
 
 export type ChangeFilter = {
@@ -13,8 +14,6 @@ export type ChangeFilter = {
   interfaceId: string | null
   keyId: string | null
 }
-
-export type ChangeRecord = typeof changeRecords.$inferSelect
 
 /**
  * An account's change records below `beforeSeq`, newest first. The primary key begins with account

@@ -40,7 +40,7 @@ export function composeFlush(from: StreamPlace, entries: readonly Entry[]): Flus
     for (const record of records) {
       followAccount(accounts, record)
       if (record.type !== 0) countRecord(counters, record)
-      if (record.kind === "charge") countUsage(usage, record, atMs)
+      countUsage(usage, record, atMs)
     }
   }
   const opened = [...accounts].filter(([, change]) => change.isOpened)
@@ -116,9 +116,13 @@ function countRecord(counters: Map<string, CounterRow>, record: LedgerRecord): v
   else row.debit += record.amountFen
 }
 
+/** What was paid for; a charge that a revoke took back is none in the hour in which it was made. */
 function countUsage(usage: Map<string, UsageRow>, record: LedgerRecord, atMs: number): void {
-  const { accountId, keyId, interface: interfaceId, quantity, amountFen } = record
-  const hourMs = atMs - (atMs % HOUR_MS)
+  const { accountId, keyId, interface: interfaceId, quantity, amountFen, revokedAtMs } = record
+  if (record.type !== 2 && revokedAtMs === null) return
+  const paidAtMs = revokedAtMs ?? atMs
+  const sign = revokedAtMs === null ? 1 : -1
+  const hourMs = paidAtMs - (paidAtMs % HOUR_MS)
   const key = `${accountId} ${keyId} ${interfaceId} ${hourMs}`
   let row = usage.get(key)
   if (row === undefined) {
@@ -132,8 +136,8 @@ function countUsage(usage: Map<string, UsageRow>, record: LedgerRecord, atMs: nu
     }
     usage.set(key, row)
   }
-  row.calls += quantity ?? 1
-  row.amount += amountFen
+  row.calls += sign * (quantity ?? 1)
+  row.amount += sign * amountFen
 }
 
 function recordColumns(

@@ -5,9 +5,18 @@ import { createInstructions } from "../ledger/instructions.ts"
 import { readInstruction } from "../ledger/ledger.ts"
 import { createOpenings } from "../ledger/opening.ts"
 import { connected, connectRedis } from "../ledger/redis.ts"
-import { FLUSH_COMMAND_TIMEOUT_MS, RECONCILE_INTERVAL_MS, SWEEP_INTERVAL_MS } from "../limits.ts"
+import { raiseServices } from "../ledger/services.ts"
+import { sweepServices } from "../ledger/sweep-services.ts"
+import {
+  EXPIRY_INTERVAL_MS,
+  FLUSH_COMMAND_TIMEOUT_MS,
+  RECONCILE_INTERVAL_MS,
+  SETTLE_COMMAND_TIMEOUT_MS,
+  SWEEP_INTERVAL_MS,
+} from "../limits.ts"
 import { reconcile } from "../reconcile/reconcile.ts"
 import { messageOf, startTicker } from "../ticker.ts"
+import { createExpiry } from "./expire.ts"
 import { startFlusher } from "./flusher.ts"
 import { sweep } from "./sweep.ts"
 
@@ -30,6 +39,12 @@ export async function startFlusherProcess(
     loadPending: async (page) => (await loadPendingInstructions(sql, page)).map(readInstruction),
     log,
   })
+  // Expiries have a connection of their own: a flush that reads much must not delay them.
+  const redisForHolds = connectRedis(stores.redisUrl, {
+    name: "fengate expiry",
+    commandTimeoutMs: SETTLE_COMMAND_TIMEOUT_MS,
+  })
+  const expiry = createExpiry({ redis: redisForHolds, sql, openings, partitions, log })
   const workers = [
     ...Array.from({ length: partitions }, (_, partition) =>
       startFlusher({ redis, sql, openings, partition, log }),
@@ -40,6 +55,18 @@ export async function startFlusherProcess(
       onError: (error) => log(`the sweep pauses: ${messageOf(error)}`),
     }),
     startTicker({
+      intervalMs: SWEEP_INTERVAL_MS,
+      work: async () => {
+        await sweepServices(sql, (version) => raiseServices({ redis, openings }, version))
+      },
+      onError: (error) => log(`the sweep of service keys pauses: ${messageOf(error)}`),
+    }),
+    startTicker({
+      intervalMs: EXPIRY_INTERVAL_MS,
+      work: expiry.sweep,
+      onError: (error) => log(`expiries pause: ${messageOf(error)}`),
+    }),
+    startTicker({
       intervalMs: RECONCILE_INTERVAL_MS,
       work: () => reconcile(sql, { partitions, log }),
       onError: (error) => log(`reconciliation pauses: ${messageOf(error)}`),
@@ -48,7 +75,9 @@ export async function startFlusherProcess(
   return {
     async stop() {
       await Promise.all(workers.map((worker) => worker.stop()))
+      await expiry.stop()
       redis.disconnect()
+      redisForHolds.disconnect()
       // Nothing is in flight. postgres.js waits in vain for a connection that died under a query.
       await sql.end({ timeout: 1 })
     },

@@ -1,42 +1,55 @@
 import type { AccountId } from "../ids.ts"
 import type { ApplyOutcome } from "../ledger/instructions.ts"
 import type { AccountState, ReadOutcome } from "../ledger/ledger.ts"
-import { AUTH_RELOADS_MAX } from "../limits.ts"
-import { type Authenticator, readApiKey, type Verification } from "./authenticate.ts"
+import type { Payer } from "./authenticate.ts"
+import { type Claim, type Decision, type DecideSteps, decide, type Stale } from "./decide.ts"
 
-export type BalanceAnswer =
-  | { status: "found"; account: AccountState }
-  | Exclude<Verification, { status: "verified" }>
+export type Read = { status: "found"; account: AccountState }
+export type ReadRefused = { status: "unavailable" } | { status: "key_expired"; rate: null }
 
-export type BalanceSteps = {
-  authenticator: Authenticator
+export type BalanceSteps = DecideSteps & {
   readAccount(accountId: AccountId): Promise<ReadOutcome>
-  applyPending(accountId: AccountId): Promise<ApplyOutcome>
+}
+
+/** The balance of whoever pays with this claim, as Redis has it now. */
+export function handleBalance(
+  claim: Claim,
+  steps: BalanceSteps,
+): Promise<Decision<Read | ReadRefused>> {
+  return decide<Read | ReadRefused>(claim, steps, (payer) => readFresh(payer, steps))
 }
 
 /**
- * The balance of an API key's account, as Redis has it now. The auth version is compared here as the
- * script compares it for a charge, so that a revoked key reads nothing either.
+ * The account of a payer, its credential compared as the script compares it for a charge: a revoked
+ * key reads nothing, and resolves no hold.
  */
-export async function handleBalance(headers: Headers, steps: BalanceSteps): Promise<BalanceAnswer> {
-  let verification = await steps.authenticator.verify(headers)
-  for (let reloads = 0; ; reloads++) {
-    if (verification.status !== "verified") return verification
-    const { key } = verification
-    const outcome = await readOrOpen(key.accountId, steps)
-    if (outcome.status !== "found") return { status: "unavailable" }
-    if (outcome.account.authVersion === key.authVersion) return outcome
-    if (reloads === AUTH_RELOADS_MAX) return { status: "unavailable" }
-    verification = await steps.authenticator.reload(readApiKey(headers) ?? "")
-    await steps.applyPending(key.accountId)
+export async function readFresh(
+  payer: Payer,
+  { readAccount }: Pick<BalanceSteps, "readAccount">,
+): Promise<Read | ReadRefused | Stale> {
+  const expiresAtMs = payer.limits?.expiresAtMs ?? Number.POSITIVE_INFINITY
+  if (Date.now() >= expiresAtMs) return { status: "key_expired", rate: null }
+  const outcome = await readAccount(payer.accountId)
+  if (outcome.status === "unavailable") return outcome
+  if (outcome.status === "unknown") return { status: "account_unknown", rate: null }
+  const { account, servicesVersion } = outcome
+  if (payer.servicesVersion !== null && payer.servicesVersion !== servicesVersion) {
+    return { status: "service_changed", rate: null }
   }
+  if (payer.authVersion !== null && payer.authVersion !== account.authVersion) {
+    return { status: "auth_changed", authVersion: account.authVersion, rate: null }
+  }
+  return { status: "found", account }
 }
 
 /** An account that was made while Redis was away is opened by whoever asks for it first. */
 export async function readOrOpen(
   accountId: AccountId,
-  steps: Pick<BalanceSteps, "readAccount" | "applyPending">,
-): Promise<ReadOutcome> {
+  steps: {
+    readAccount(accountId: AccountId): Promise<ReadOutcome>
+    applyPending(accountId: AccountId): Promise<ApplyOutcome>
+  },
+): Promise<Read | { status: "unavailable" }> {
   const outcome = await steps.readAccount(accountId)
   if (outcome.status !== "unknown") return outcome
   const opened = await steps.applyPending(accountId)

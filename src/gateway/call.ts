@@ -1,89 +1,142 @@
-import type { ChargeItem, ChargeOutcome } from "../ledger/batch.ts"
-import type { ApplyOutcome } from "../ledger/instructions.ts"
+import type { Charged, ChargeItem, Idempotency } from "../ledger/items.ts"
+import type { Ledger } from "../ledger/ledger.ts"
 import { chargeDetails } from "../ledger/records.ts"
-import { AUTH_RELOADS_MAX } from "../limits.ts"
 import { AMOUNT_FEN_MAX, type Fen, fen } from "../money.ts"
-import {
-  type Authenticator,
-  readApiKey,
-  type Verification,
-  type VerifiedKey,
-} from "./authenticate.ts"
-import type { PriceList } from "./price.ts"
+import type { Sale } from "./answer.ts"
+import type { Payer } from "./authenticate.ts"
+import { type Claim, type DecideSteps, type Decision, decide, type Named } from "./decide.ts"
+import { asksOf, identify, isIdempotencyKey } from "./idempotency.ts"
+import type { Interfaces } from "./interfaces.ts"
+import type { CallRefused, Refusal } from "./refuse.ts"
 
-export type ChargeRequest = {
-  headers: Headers
+/** What a request wants to pay for: a number of calls of an interface, or an amount as it is. */
+export type Wish = Named & {
+  interface?: string
+  amountFen?: number
+  quantity?: number
+  description?: string
+}
+
+/** One call on its way to the ledger. */
+export type Call = Claim & {
+  wish: Wish
   requestId: string
-  interface: string
-  quantity: number
-  description: string
+  /** Method and path: within them an Idempotency-Key stands for one call. */
+  route: string
+  /** As it was sent. */
+  idempotencyKey: string | null
+  /** A repeat with the same key is refused and not answered again. */
+  isOnce: boolean
+  /** What it takes; known once it is priced. */
+  amountFen: Fen
 }
 
-type Accepted = Extract<ChargeOutcome, { status: "accepted" }>
-type Short = Extract<ChargeOutcome, { status: "insufficient_balance" }>
+export const UNPRICED = fen(0)
 
-export type ChargeAnswer =
-  | (Accepted & { key: VerifiedKey; amountFen: Fen; priceFen: Fen })
-  | (Short & { amountFen: Fen })
-  | Exclude<Verification, { status: "verified" }>
-  | { status: "unknown_interface" }
-  | { status: "amount_too_large" }
-  | { status: "account_frozen" }
+/** What the record names where an amount is given and no interface. */
+export const CUSTOM = "custom"
 
-export type CallSteps = {
-  authenticator: Authenticator
-  prices: PriceList
-  charge(item: ChargeItem): Promise<ChargeOutcome>
-  applyPending(accountId: VerifiedKey["accountId"]): Promise<ApplyOutcome>
+export type Prices = Pick<Interfaces, "priceOf" | "lookAgain">
+
+export type CallSteps = DecideSteps & {
+  prices: Prices
+  ledger: Pick<Ledger, "charge">
 }
 
-/** A charge, top to bottom: who calls, what it costs, and whether the balance covers it. */
-export async function handleCharge(call: ChargeRequest, steps: CallSteps): Promise<ChargeAnswer> {
-  let verification = steps.authenticator.verify(call.headers)
-  if (verification instanceof Promise) verification = await verification
-  const priceFen = steps.prices.priceOf(call.interface)
-  for (let reloads = 0; ; reloads++) {
-    if (verification.status !== "verified") return verification
-    if (priceFen === null) return { status: "unknown_interface" }
-    const { key } = verification
-    const amount = priceFen * call.quantity
-    if (amount > AMOUNT_FEN_MAX) return { status: "amount_too_large" }
-    const amountFen = fen(amount)
+/** A charge, top to bottom: who pays, what it costs, and whether the balance covers it. */
+export function handleCharge(call: Call, steps: CallSteps): Promise<Decision<Charged | Refusal>> {
+  return decide<Charged | Refusal>(call, steps, (payer) => {
+    const item = chargeOf(call, payer, steps.prices)
+    if (!("status" in item)) return steps.ledger.charge(item)
+    if (item.status !== "unknown_interface") return item
+    return handleNew(call, payer, steps)
+  })
+}
 
-    const outcome = await steps.charge({
-      accountId: key.accountId,
-      amountFen,
-      authVersion: key.authVersion,
-      details: chargeDetails({ ...call, keyId: key.keyId }),
-    })
+/** An interface that was made a moment ago: this process may not have heard of it yet. */
+async function handleNew(
+  call: Call,
+  payer: Payer,
+  { prices, ledger }: CallSteps,
+): Promise<ChargeOutcome | CallRefused> {
+  await prices.lookAgain()
+  const item = chargeOf(call, payer, prices)
+  return "status" in item ? item : ledger.charge(item)
+}
 
-    switch (outcome.status) {
-      case "accepted":
-        return { ...outcome, key, amountFen, priceFen }
-      case "insufficient_balance":
-        return { ...outcome, amountFen }
-      case "account_frozen":
-        return { status: "account_frozen" }
-      case "account_closed":
-        return { status: "invalid_credential" }
-      case "unavailable":
-        return { status: "unavailable" }
-      case "auth_changed":
-      case "account_unknown":
-        // Redis is ahead of what this process knows, or behind Postgres: learn, then try again.
-        if (reloads === AUTH_RELOADS_MAX) return { status: "unavailable" }
-        verification = await steps.authenticator.reload(readApiKey(call.headers) ?? "")
-        if (isBehind(outcome, verification)) await steps.applyPending(key.accountId)
-    }
+/** The charge that the ledger is asked for, or why it is not asked at all. */
+export function chargeOf(call: Call, payer: Payer, prices: Prices): ChargeItem | CallRefused {
+  const { wish } = call
+  if (wish.amountFen !== undefined && payer.servicesVersion === null) {
+    return { status: "field_unwanted", path: "/amountFen" }
+  }
+  return itemOf(call, payer, prices, "")
+}
+
+/** `more` is what the request asks for beside its wish. */
+export function itemOf(
+  call: Call,
+  payer: Payer,
+  prices: Prices,
+  more: string,
+): ChargeItem | CallRefused {
+  const { wish } = call
+  const amount = priceWish(wish, payer, prices)
+  if (typeof amount !== "number") return amount
+  call.amountFen = fen(amount)
+  const idempotency = call.idempotencyKey === null ? null : identifyCall(call, payer, more)
+  if (idempotency !== null && "status" in idempotency) return idempotency
+  return {
+    accountId: payer.accountId,
+    amountFen: call.amountFen,
+    authVersion: payer.authVersion,
+    servicesVersion: payer.servicesVersion,
+    limits: payer.limits,
+    idempotency,
+    details: chargeDetails({
+      keyId: payer.keyId,
+      interface: wish.interface ?? CUSTOM,
+      quantity: wish.quantity ?? 1,
+      requestId: call.requestId,
+      description: wish.description ?? "",
+    }),
   }
 }
 
-/** Whether Postgres has instructions of the account that Redis has not applied yet. */
-function isBehind(
-  outcome: Extract<ChargeOutcome, { status: "auth_changed" | "account_unknown" }>,
-  verification: Verification,
-): boolean {
-  if (verification.status !== "verified") return false
-  if (outcome.status === "account_unknown") return true
-  return verification.key.authVersion > outcome.authVersion
+function priceWish(wish: Wish, { interfaces }: Payer, prices: Prices): number | CallRefused {
+  const { interface: name, amountFen, quantity = 1 } = wish
+  if (name === undefined) {
+    if (amountFen === undefined) return { status: "field_missing", path: "/interface" }
+    if (interfaces !== null) return { status: "interface_not_allowed", interface: CUSTOM }
+    return amountFen
+  }
+  if (amountFen !== undefined) return { status: "field_unwanted", path: "/amountFen" }
+  const priceFen = prices.priceOf(name)
+  if (priceFen === null) return { status: "unknown_interface", interface: name }
+  if (interfaces !== null && !interfaces.has(name)) {
+    return { status: "interface_not_allowed", interface: name }
+  }
+  const amount = priceFen * quantity
+  return amount > AMOUNT_FEN_MAX ? { status: "amount_too_large" } : amount
+}
+
+function identifyCall(call: Call, payer: Payer, more: string): Idempotency | CallRefused {
+  const { wish, route, idempotencyKey: key, isOnce } = call
+  if (key === null || !isIdempotencyKey(key)) return { status: "bad_idempotency_key" }
+  const named = payer.servicesVersion === null ? "" : payer.keyId
+  const { interface: name, amountFen, quantity = 1, description } = wish
+  const asks = asksOf(named, name, amountFen, quantity, description, more)
+  return identify(payer, { key, route, asks, isOnce })
+}
+
+/** What an accepted charge was for, as its answer tells it. */
+export function saleOf({ wish }: Call, payer: Payer, { amountFen }: Charged): Sale {
+  const { interface: name, quantity = 1 } = wish
+  return {
+    accountId: payer.accountId,
+    interface: name ?? CUSTOM,
+    quantity,
+    // A replay tells what was paid then: the price may have changed since.
+    priceFen: name === undefined ? 1 : amountFen / quantity,
+  }
 }

@@ -1,20 +1,100 @@
 import { type TSchema, Type } from "@sinclair/typebox"
 import type { ErrorCode } from "../errors.ts"
-import { CLOSED, Cny, Fen, Time, text } from "../http/fields.ts"
+import { CLOSED, Cny, Fen, GivenFen, Time, text } from "../http/fields.ts"
 import { describe } from "../http/route.ts"
-import { DESCRIPTION_CHARS_MAX, QUANTITY_MAX } from "../limits.ts"
+import {
+  BATCH_CHARGES_MAX,
+  DESCRIPTION_CHARS_MAX,
+  HOLD_TTL_SECONDS_DEFAULT,
+  HOLD_TTL_SECONDS_MAX,
+  QUANTITY_MAX,
+} from "../limits.ts"
+import { IDEMPOTENCY_KEY_PATTERN } from "./idempotency.ts"
 
 const InterfaceId = Type.String({ minLength: 1, maxLength: 64, examples: ["user.login"] })
 const Calls = Type.Integer({ minimum: 0, description: "floor(available / price)" })
 const Seq = Type.Integer({ minimum: 0, description: "number of the account's last change record" })
+const GivenQuantity = Type.Integer({
+  minimum: 1,
+  maximum: QUANTITY_MAX,
+  description: "how many calls of the interface, 1 where none is given; beside an amount it is only recorded",
+})
+const Credential = Type.String({ minLength: 1, maxLength: 128 })
 
-export const ChargeRequestBody = Type.Object(
+const wish = {
+  interface: Type.Optional(InterfaceId),
+  quantity: Type.Optional(GivenQuantity),
+  description: Type.Optional(text({ min: 0, max: DESCRIPTION_CHARS_MAX, example: "a login" })),
+  apiKey: Type.Optional({
+    ...Credential,
+    description: "with a service key: the API key that pays, within its own limits",
+  }),
+  accountId: Type.Optional({
+    ...Credential,
+    description: "with a service key: the account that pays, instead of an API key",
+  }),
+}
+const amount = (who: string) =>
+  Type.Optional({
+    ...GivenFen,
+    description: `${who} an amount in fen instead of an interface; recorded as "custom"`,
+  })
+
+const charge = { ...wish, amountFen: amount("with a service key:") }
+
+export const ChargeRequestBody = Type.Object(charge, {
+  ...CLOSED,
+  examples: [{ interface: "user.login" }],
+})
+
+export const BatchBody = Type.Object(
   {
-    interface: InterfaceId,
-    quantity: Type.Optional(Type.Integer({ minimum: 1, maximum: QUANTITY_MAX })),
-    description: Type.Optional(text({ min: 0, max: DESCRIPTION_CHARS_MAX, example: "a login" })),
+    items: Type.Array(
+      Type.Object(
+        {
+          ...charge,
+          idempotencyKey: Type.Optional(
+            Type.String({
+              pattern: IDEMPOTENCY_KEY_PATTERN,
+              description: "the Idempotency-Key of this charge alone",
+            }),
+          ),
+        },
+        CLOSED,
+      ),
+      { minItems: 1, maxItems: BATCH_CHARGES_MAX },
+    ),
   },
-  { ...CLOSED, examples: [{ interface: "user.login" }] },
+  { ...CLOSED, examples: [{ items: [{ interface: "user.login" }] }] },
+)
+
+export const HoldBody = Type.Object(
+  {
+    ...wish,
+    amountFen: amount(""),
+    ttlSeconds: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: HOLD_TTL_SECONDS_MAX,
+        description: `after which the hold is voided by itself; ${HOLD_TTL_SECONDS_DEFAULT} where none is given`,
+      }),
+    ),
+  },
+  { ...CLOSED, examples: [{ interface: "user.login", ttlSeconds: 60 }] },
+)
+
+export const CaptureBody = Type.Object(
+  { amountFen: Type.Optional({ ...GivenFen, description: "up to what is held; else all of it" }) },
+  { ...CLOSED, examples: [{}] },
+)
+export const VoidBody = Type.Object({}, { ...CLOSED, examples: [{}] })
+export const AuthorizeQuery = Type.Object(
+  {
+    deny: Type.Optional(
+      Type.Literal("403", { description: "answers 403 for whatever auth_request cannot pass on" }),
+    ),
+  },
+  CLOSED,
 )
 
 export const Charge = Type.Object(
@@ -39,7 +119,29 @@ export const Charge = Type.Object(
   CLOSED,
 )
 
-export const BalanceQuery = Type.Object({ interface: Type.Optional(InterfaceId) }, CLOSED)
+export const Batch = Type.Object(
+  {
+    results: Type.Array(Type.Union([Charge, Type.Ref("#/components/schemas/Problem")]), {
+      description: "in the order of the items: a charge, or a problem with its status",
+    }),
+  },
+  CLOSED,
+)
+
+const HoldId = Type.String({ description: "hold_ and more; opaque" })
+export const Hold = Type.Object(
+  { holdId: HoldId, amountFen: Fen, amount: Cny, expiresAt: Time, availableFen: Fen, available: Cny },
+  CLOSED,
+)
+export const VoidedHold = Type.Object({ holdId: HoldId, availableFen: Fen, available: Cny }, CLOSED)
+
+export const BalanceQuery = Type.Object(
+  {
+    interface: Type.Optional(InterfaceId),
+    accountId: Type.Optional({ ...Credential, description: "with a service key: whose balance" }),
+  },
+  CLOSED,
+)
 
 export const Balance = Type.Object(
   {
@@ -62,29 +164,54 @@ export const Balance = Type.Object(
   CLOSED,
 )
 
+const PAID_HEADERS = {
+  "X-Charge-Id": "The chargeId.",
+  "X-Charge-Fen": "What was taken, in fen.",
+  "X-Available-Fen": "What may be spent afterwards, in fen.",
+}
+const REPLAY_HEADERS = {
+  "Idempotent-Replayed": "true where this is the stored answer of an earlier request.",
+}
+const RATE_HEADERS = {
+  RateLimit: "What the key may still call, where it has a rate limit.",
+  "RateLimit-Policy": "The rate limit of the key, where it has one.",
+}
+export const HEADERS = { paid: PAID_HEADERS, replay: REPLAY_HEADERS, rate: RATE_HEADERS }
+
+const IDEMPOTENCY_PARAMETER = {
+  name: "Idempotency-Key",
+  in: "header",
+  required: false,
+  description:
+    "Makes the request safe to send again for 24 hours: it is answered as it was first. Within account, method and path.",
+  schema: { type: "string", pattern: IDEMPOTENCY_KEY_PATTERN },
+}
+
 /**
  * What the API document says of a route of the hot path. Its answers are not checked against their
  * schema at every call, as those of other routes are; a test does it.
  */
 export function describeCall(route: {
   summary: string
-  answer: TSchema
-  headers?: Record<string, string>
+  status?: 200 | 201
+  answer: TSchema | null
+  headers?: readonly Record<string, string>[]
+  isKeyed?: boolean
   security: readonly Record<string, string[]>[]
   errors: readonly ErrorCode[]
 }) {
-  const { summary, answer, headers = {}, security, errors } = route
+  const { summary, status = 200, answer, headers = [], isKeyed = false, security, errors } = route
   const { detail } = describe({ tag: "Calls", summary, errors })
-  const described = Object.entries(headers).map(([name, description]) => [
+  const described = headers.flatMap(Object.entries<string>).map(([name, description]) => [
     name,
     { description, schema: { type: "string" } },
   ])
   const done = {
     description: "Done.",
     ...(described.length > 0 && { headers: Object.fromEntries(described) }),
-    content: { "application/json": { schema: answer } },
+    ...(answer !== null && { content: { "application/json": { schema: answer } } }),
   }
-  return {
-    detail: { ...detail, security: [...security], responses: { ...detail.responses, "200": done } },
-  }
+  const responses = { ...detail.responses, [status]: done }
+  const parameters = isKeyed ? { parameters: [IDEMPOTENCY_PARAMETER] } : {}
+  return { detail: { ...detail, ...parameters, security: [...security], responses } }
 }

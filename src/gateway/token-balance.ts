@@ -1,18 +1,19 @@
 import type { Guard } from "../http/authenticate.ts"
-import { type BalanceAnswer, type BalanceSteps, readOrOpen } from "./balance.ts"
+import { type BalanceSteps, type Read, readOrOpen } from "./balance.ts"
 
-/** Reads the balance of an access token's account, or says that the request carries no such token. */
+/** The balance of an access token's account, or that the request carries no such token. */
+export type ReadTokenBalance = (
+  request: Request,
+) => Promise<Read | { status: "unavailable" } | { status: "not_a_token" }>
+
 export function createTokenBalance({
   guard,
   ...steps
-}: { guard: Guard } & Pick<BalanceSteps, "readAccount" | "applyPending">) {
-  return async function readTokenBalance(
-    request: Request,
-  ): Promise<BalanceAnswer | { status: "not_a_token" }> {
+}: { guard: Guard } & Pick<BalanceSteps, "readAccount" | "applyPending">): ReadTokenBalance {
+  return async (request) => {
     if (!carriesToken(request.headers)) return { status: "not_a_token" }
     const { principal } = await guard.account({ request })
-    const outcome = await readOrOpen(principal.accountId, steps)
-    return outcome.status === "found" ? outcome : { status: "unavailable" }
+    return await readOrOpen(principal.accountId, steps)
   }
 }
 

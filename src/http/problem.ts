@@ -9,20 +9,19 @@ export type Outgoing = { status?: number | string; headers: HeaderMap }
  * and gives its body. `detail` is the title where the refusal has nothing more to say.
  */
 export function writeProblem(code: ErrorCode, fields: ProblemFields, set: Outgoing): string {
-  const { status, title, retryable } = ERRORS[code]
-  const { detail, headers, ...extras } = fields
+  const { status } = ERRORS[code]
+  const { headers } = fields
   set.status = status
   for (const name in headers) set.headers[name.toLowerCase()] = headers[name] ?? ""
   set.headers["content-type"] = "application/problem+json"
   if (status === 401) set.headers["www-authenticate"] = "Bearer"
-  return JSON.stringify({
-    type: `/errors/${code}`,
-    title,
-    status,
-    detail: detail ?? title,
-    code,
-    requestId: requestIdOf(set.headers),
-    retryable,
-    ...extras,
-  })
+  return problemText(code, fields, requestIdOf(set.headers))
+}
+
+/** The problem alone: one of several results of a request. */
+export function problemText(code: ErrorCode, fields: ProblemFields, requestId: string): string {
+  const { status, title, retryable } = ERRORS[code]
+  const { detail = title, headers: _, ...extras } = fields
+  const type = `/errors/${code}`
+  return JSON.stringify({ type, title, status, detail, code, requestId, retryable, ...extras })
 }

@@ -13,7 +13,8 @@ import {
 import { createPlugin, describe } from "../http/route.ts"
 import { refuseField } from "../http/violations.ts"
 import { KEYS_PER_ACCOUNT_MAX } from "../limits.ts"
-import { Key, KeyChange, KeyCreated, NewKey, viewKey } from "./model.ts"
+import { readLimits, unknownInterfaces } from "./limits.ts"
+import { Key, KeyChange, KeyCreated, NewKey, Rotation, viewKey } from "./model.ts"
 import { createKeys, type KeysDeps } from "./service.ts"
 
 const TAG = "API keys"
@@ -25,8 +26,9 @@ export function keyRoutes({ guard, ...deps }: KeysDeps & { guard: Guard }) {
     .resolve(guard.account)
     .post(
       "/v1/keys",
-      async ({ principal: { accountId }, body: { name }, status }) => {
-        const outcome = await keys.create({ accountId, name })
+      async ({ principal: { accountId }, body: { name, limits }, status }) => {
+        const outcome = await keys.create({ accountId, name, limits: readLimits(limits) })
+        if (outcome.status === "unknown_interfaces") throw unknownInterfaces(outcome.ids)
         if (outcome.status === "too_many_keys") throw tooManyKeys()
         return status(201, { ...viewKey(outcome.key), key: outcome.credential })
       },
@@ -68,9 +70,11 @@ export function keyRoutes({ guard, ...deps }: KeysDeps & { guard: Guard }) {
       async ({
         principal: { accountId },
         params: { id },
-        body: { name = null, enabled = null },
+        body: { name = null, enabled = null, limits: asked },
       }) => {
-        const outcome = await keys.change({ accountId, id, name, isEnabled: enabled })
+        const limits = asked === undefined ? null : readLimits(asked)
+        const outcome = await keys.change({ accountId, id, name, isEnabled: enabled, limits })
+        if (outcome.status === "unknown_interfaces") throw unknownInterfaces(outcome.ids)
         if (outcome.status === "not_found") throw noSuchKey()
         if (outcome.status === "pending") throw pending("Sending the same again is safe.")
         return viewKey(outcome.key)
@@ -82,7 +86,31 @@ export function keyRoutes({ guard, ...deps }: KeysDeps & { guard: Guard }) {
         response: { 200: Key },
         ...describe({
           tag: TAG,
-          summary: "Rename, disable or enable; a disabled key is dead at once, on every gateway",
+          summary:
+            "Rename, disable or enable, or change limits; it holds at once, on every gateway",
+          errors: ["not_found", "billing_unavailable"],
+        }),
+      },
+    )
+    .post(
+      "/v1/keys/:id/rotations",
+      async ({ principal: { accountId }, params: { id }, body: { overlapSeconds }, status }) => {
+        const outcome = await keys.rotate({ accountId, id, overlapSeconds })
+        if (outcome.status === "not_found") throw noSuchKey()
+        if (outcome.status === "unavailable") throw notRotated()
+        if (outcome.status === "pending")
+          throw pending("The new secret was not shown: rotate again to get one.")
+        return status(201, { ...viewKey(outcome.key), key: outcome.credential })
+      },
+      {
+        parse: jsonBody,
+        params: PARAMS,
+        body: Rotation,
+        response: { 201: KeyCreated },
+        ...describe({
+          tag: TAG,
+          summary:
+            "A new secret, shown once; the one before opens the key until the overlap ends, and an earlier one no more",
           errors: ["not_found", "billing_unavailable"],
         }),
       },
@@ -118,6 +146,13 @@ function tooManyKeys(): Problem {
     "validation_failed",
     refuseField("", `An account may have ${KEYS_PER_ACCOUNT_MAX} keys: delete one first.`),
   )
+}
+
+function notRotated(): Problem {
+  return new Problem("billing_unavailable", {
+    detail: "Nothing was changed: a rotation ends a secret on every gateway, which needs billing.",
+    headers: { "Retry-After": "1" },
+  })
 }
 
 function pending(advice: string): Problem {

@@ -1,80 +1,221 @@
-import type { AccountId } from "../ids.ts"
+import { type AccountId, type HoldId, holdId, randomChars } from "../ids.ts"
 import { BATCH_ITEMS_MAX } from "../limits.ts"
-import type { Fen } from "../money.ts"
-import { fenAt, integerAt, writeInteger } from "./records.ts"
+import { type Fen, fen } from "../money.ts"
+import type {
+  CaptureItem,
+  CaptureOutcome,
+  ChargeItem,
+  ChargeOutcome,
+  HoldItem,
+  HoldOutcome,
+  Idempotency,
+  KeyLimits,
+  Unavailable,
+  VoidOutcome,
+} from "./items.ts"
+import {
+  decodeCharge,
+  decodeSpecial,
+  isToBeUndone,
+  REPLY_HEADER_BYTES,
+  REPLY_ITEM_BYTES,
+  type SpecialReply,
+  toCaptureOutcome,
+  toChargeOutcome,
+  toHoldOutcome,
+  toVoidOutcome,
+  UNAVAILABLE,
+} from "./outcomes.ts"
+import { integerAt, writeInteger } from "./records.ts"
 
-/** One charge on its way to the script. `details` is kept as it is and read again by the flusher. */
-export type ChargeItem = {
-  accountId: AccountId
-  amountFen: Fen
-  /** The account's auth version under which the credential was verified. */
-  authVersion: number
-  details: string
+type Settle<Outcome> = (outcome: Outcome) => void
+
+/** An item that is not a plain charge: its answer is longer, and read in its own way. */
+type Special = {
+  answer(reply: SpecialReply, generation: number): void
+  refuse(outcome: Unavailable): void
 }
 
-/** The words of lua/charge.lua, in the order of its outcome bytes, and what is known with each. */
-export type ChargeOutcome =
-  | { status: "accepted"; balanceFen: Fen; heldFen: Fen; seq: number; atMs: number }
-  | { status: "account_unknown" }
-  | { status: "account_frozen" }
-  | { status: "account_closed" }
-  | { status: "auth_changed"; authVersion: number }
-  | { status: "insufficient_balance"; balanceFen: Fen; heldFen: Fen }
-  | { status: "unavailable" }
+// Verbs and flags of lua/decide.lua.
+const CHARGE = 0
+const HOLD = 1
+const CAPTURE = 2
+const VOID = 3
+const KEYED = 4
+const ONCE = 8
+const LIMITED = 16
+const SERVICE = 32
+const UNVERIFIED = 64
+const INTERNAL = 128
+const EXPIRY = 256
 
-export const UNAVAILABLE: ChargeOutcome = { status: "unavailable" }
-
-type Settle = (outcome: ChargeOutcome) => void
-
-const ITEM_HEADER_BYTES = 16
-const REPLY_HEADER_BYTES = 8
-const REPLY_ITEM_BYTES = 25
+const ITEM_HEADER_BYTES = 18
+/** Of all that flags can announce. */
+const EXTRAS_BYTES_MAX = 64
 const UTF8_BYTES_PER_CHAR_MAX = 3
+/** Stands for all that a hold has. */
+const NOTHING = fen(0)
 
 /** The items of one script call: packed as they come, so that sending costs nothing more. */
 export type Batch = {
   readonly count: () => number
   readonly isFull: () => boolean
-  add(item: ChargeItem, settle: Settle): void
+  addCharge(item: ChargeItem, settle: Settle<ChargeOutcome>): void
+  addHold(item: HoldItem, settle: Settle<HoldOutcome>): void
+  addCapture(hold: HoldId, item: CaptureItem, settle: Settle<CaptureOutcome>): void
+  addVoid(
+    hold: HoldId,
+    item: { isExpiry: boolean; idempotency: Idempotency | null },
+    settle: Settle<VoidOutcome>,
+  ): void
   /** The 16 characters of each account, in the order in which items name them. */
   accounts(): Iterable<string>
+  /** Likewise the results, counters and holds: what follows the generation in their keys. */
+  others(): Iterable<string>
   items(): Buffer
   /** Gives every caller the outcome that the script's reply holds for it. */
-  answer(reply: Buffer): void
-  answerAll(outcome: ChargeOutcome): void
+  answer(reply: Buffer, generation: number): void
+  refuseAll(): void
+  /** Whether a batch that was decided took anything, so that a revoke has something to put back. */
+  tookAnything(reply: Buffer): boolean
 }
 
 export function createBatch(): Batch {
-  const places = new Map<string, number>()
-  const settles: Settle[] = []
+  const accounts = new Map<string, number>()
+  const others = new Map<string, number>()
+  const waiting: (Settle<ChargeOutcome> | Special)[] = []
+  const amounts: Fen[] = []
   let bytes = Buffer.allocUnsafe(8_192)
   let length = 0
 
   return {
-    count: () => settles.length,
-    isFull: () => settles.length >= BATCH_ITEMS_MAX,
-    add,
-    accounts: () => places.keys(),
+    count: () => waiting.length,
+    isFull: () => waiting.length >= BATCH_ITEMS_MAX,
+    addCharge,
+    addHold,
+    addCapture,
+    addVoid,
+    accounts: () => accounts.keys(),
+    others: () => others.keys(),
     items: () => bytes.subarray(0, length),
     answer,
-    answerAll,
+    refuseAll,
+    tookAnything,
   }
 
-  function add({ accountId, amountFen, authVersion, details }: ChargeItem, settle: Settle): void {
-    const account = accountId.slice(5)
-    let place = places.get(account)
-    if (place === undefined) {
-      place = places.size + 1
-      places.set(account, place)
+  function addCharge(item: ChargeItem, settle: Settle<ChargeOutcome>): void {
+    const flags = flagsOf(CHARGE, item)
+    writeItem(flags, item)
+    if (flags === 0) {
+      waiting.push(settle)
+      return
     }
-    reserve(ITEM_HEADER_BYTES + details.length * UTF8_BYTES_PER_CHAR_MAX)
+    writeSpendingExtras(item)
+    const rateLimit = item.limits?.ratePerSecond ?? null
+    waiting.push({ answer: (reply) => settle(toChargeOutcome(reply, rateLimit)), refuse: settle })
+  }
+
+  function addHold(item: HoldItem, settle: Settle<HoldOutcome>): void {
+    const { accountId, idempotency, isInternal, ttlMs, limits } = item
+    writeItem(flagsOf(HOLD, item) + (isInternal ? INTERNAL : 0), item)
+    writeSpendingExtras(item)
+    writeShort(placeOf(others, `h:${accountId.slice(5)}${randomChars(16)}`))
+    writeLong(ttlMs)
+    const rateLimit = limits?.ratePerSecond ?? null
+    const keyId = hasCounter(limits) ? limits.keyId : null
+    const runningDigest = idempotency?.isOnce === true ? idempotency.digest : null
+    waiting.push({
+      answer: (reply, generation) => {
+        const idOf = (name: string) => holdId({ name, generation, keyId, runningDigest })
+        settle(toHoldOutcome(reply, { rateLimit, holdId: idOf }))
+      },
+      refuse: settle,
+    })
+  }
+
+  function addCapture(hold: HoldId, item: CaptureItem, settle: Settle<CaptureOutcome>): void {
+    writeResolution(hold, { verb: CAPTURE, ...item })
+    waiting.push({ answer: (reply) => settle(toCaptureOutcome(reply)), refuse: settle })
+  }
+
+  function addVoid(
+    hold: HoldId,
+    { isExpiry, idempotency }: { isExpiry: boolean; idempotency: Idempotency | null },
+    settle: Settle<VoidOutcome>,
+  ): void {
+    const verb = VOID + (isExpiry ? EXPIRY : 0)
+    writeResolution(hold, { verb, amountFen: null, idempotency })
+    waiting.push({ answer: (reply) => settle(toVoidOutcome(reply)), refuse: settle })
+  }
+
+  function writeItem(
+    flags: number,
+    { accountId, amountFen, authVersion, details }: ItemHead,
+  ): void {
+    const account = accountId.slice(5)
+    let place = accounts.get(account)
+    if (place === undefined) {
+      place = accounts.size + 1
+      accounts.set(account, place)
+    }
+    reserve(ITEM_HEADER_BYTES + EXTRAS_BYTES_MAX + details.length * UTF8_BYTES_PER_CHAR_MAX)
     const written = bytes.write(details, length + ITEM_HEADER_BYTES)
-    bytes.writeUInt16LE(place, length)
-    writeInteger(bytes, amountFen, length + 2)
-    bytes.writeUInt32LE(authVersion, length + 10)
-    bytes.writeUInt16LE(written, length + 14)
+    bytes.writeUInt16LE(flags, length)
+    bytes.writeUInt16LE(place, length + 2)
+    writeInteger(bytes, amountFen, length + 4)
+    bytes.writeUInt32LE(authVersion ?? 0, length + 12)
+    bytes.writeUInt16LE(written, length + 16)
     length += ITEM_HEADER_BYTES + written
-    settles.push(settle)
+    amounts.push(amountFen)
+  }
+
+  function writeSpendingExtras({ idempotency, limits, servicesVersion }: ChargeItem): void {
+    if (idempotency !== null) writeKey(idempotency)
+    if (limits !== null) writeLimits(limits)
+    if (servicesVersion !== null) writeWord(servicesVersion)
+  }
+
+  function writeKey({ digest, fingerprint }: Idempotency): void {
+    writeShort(placeOf(others, `r:${digest}`))
+    length += bytes.write(fingerprint, length, 6, "latin1")
+  }
+
+  function writeLimits(limits: KeyLimits): void {
+    writeShort(hasCounter(limits) ? placeOf(others, `k:${limits.keyId.slice(4)}`) : 0)
+    writeWord(limits.version)
+    writeLong(limits.dailyFen ?? 0)
+    writeLong(limits.monthlyFen ?? 0)
+    writeLong(limits.totalFen ?? 0)
+    writeWord(limits.ratePerSecond ?? 0)
+    writeLong(limits.expiresAtMs ?? 0)
+  }
+
+  function writeResolution(
+    { accountId, name, keyId, runningDigest }: HoldId,
+    item: { verb: number; amountFen: Fen | null; idempotency: Idempotency | null },
+  ): void {
+    const { verb, amountFen, idempotency } = item
+    const flags = verb + (idempotency === null ? 0 : KEYED)
+    writeItem(flags, { accountId, amountFen: amountFen ?? NOTHING, authVersion: 0, details: "" })
+    if (idempotency !== null) writeKey(idempotency)
+    writeShort(placeOf(others, `h:${name}`))
+    writeShort(keyId === null ? 0 : placeOf(others, `k:${keyId.slice(4)}`))
+    writeShort(runningDigest === null ? 0 : placeOf(others, `r:${runningDigest}`))
+  }
+
+  function writeShort(value: number): void {
+    bytes.writeUInt16LE(value, length)
+    length += 2
+  }
+
+  function writeWord(value: number): void {
+    bytes.writeUInt32LE(value, length)
+    length += 4
+  }
+
+  function writeLong(value: number): void {
+    writeInteger(bytes, value, length)
+    length += 8
   }
 
   function reserve(more: number): void {
@@ -84,56 +225,74 @@ export function createBatch(): Batch {
     bytes = larger
   }
 
-  function answer(reply: Buffer): void {
-    if (reply.length !== REPLY_HEADER_BYTES + settles.length * REPLY_ITEM_BYTES) {
-      throw new Error("broken invariant: a reply has not one outcome for each item of its batch")
-    }
+  function answer(reply: Buffer, generation: number): void {
     const atMs = integerAt(reply, 0)
     let at = REPLY_HEADER_BYTES
-    for (const settle of settles) {
-      settle(decodeOutcome(reply, at, atMs))
-      at += REPLY_ITEM_BYTES
-    }
-  }
-
-  function answerAll(outcome: ChargeOutcome): void {
-    for (const settle of settles) settle(outcome)
-  }
-}
-
-/** Whether a batch that was decided took anything, so that a revoke has something to put back. */
-export function tookAnything(reply: Buffer): boolean {
-  for (let at = REPLY_HEADER_BYTES; at < reply.length; at += REPLY_ITEM_BYTES) {
-    if (reply[at] === 0) return true
-  }
-  return false
-}
-
-function decodeOutcome(reply: Buffer, at: number, atMs: number): ChargeOutcome {
-  switch (reply.readUInt8(at)) {
-    case 0:
-      return {
-        status: "accepted",
-        balanceFen: fenAt(reply, at + 1),
-        heldFen: fenAt(reply, at + 9),
-        seq: integerAt(reply, at + 17),
-        atMs,
+    let place = 0
+    for (const waiter of waiting) {
+      const amountFen = amounts[place++] ?? missing()
+      if (typeof waiter === "function") {
+        waiter(decodeCharge(reply, at, { atMs, amountFen }))
+        at += REPLY_ITEM_BYTES
+      } else {
+        const special = decodeSpecial(reply, at)
+        waiter.answer(special, generation)
+        at = special.end
       }
-    case 1:
-      return { status: "account_unknown" }
-    case 2:
-      return { status: "account_frozen" }
-    case 3:
-      return { status: "account_closed" }
-    case 4:
-      return { status: "auth_changed", authVersion: integerAt(reply, at + 17) }
-    case 5: {
-      const [balanceFen, heldFen] = [fenAt(reply, at + 1), fenAt(reply, at + 9)]
-      return { status: "insufficient_balance", balanceFen, heldFen }
     }
-    default:
-      throw new Error(
-        "broken invariant: a reply holds an outcome that lua/charge.lua does not name",
-      )
+    if (at !== reply.length) missing()
   }
+
+  function refuseAll(): void {
+    for (const waiter of waiting) {
+      if (typeof waiter === "function") waiter(UNAVAILABLE)
+      else waiter.refuse(UNAVAILABLE)
+    }
+  }
+
+  function tookAnything(reply: Buffer): boolean {
+    let at = REPLY_HEADER_BYTES
+    for (const waiter of waiting) {
+      if (isToBeUndone(reply.readUInt8(at))) return true
+      at = typeof waiter === "function" ? at + REPLY_ITEM_BYTES : decodeSpecial(reply, at).end
+    }
+    return false
+  }
+}
+
+type ItemHead = {
+  accountId: AccountId
+  amountFen: Fen
+  authVersion: number | null
+  details: string
+}
+
+function flagsOf(verb: number, item: ChargeItem): number {
+  const { idempotency, limits, servicesVersion, authVersion } = item
+  let flags = verb
+  if (idempotency !== null) flags += idempotency.isOnce ? KEYED + ONCE : KEYED
+  if (limits !== null) flags += LIMITED
+  if (servicesVersion !== null) flags += SERVICE
+  if (authVersion === null) flags += UNVERIFIED
+  return flags
+}
+
+/** An expiry alone needs no counter. */
+function hasCounter(limits: KeyLimits | null): limits is KeyLimits {
+  if (limits === null) return false
+  const { dailyFen, monthlyFen, totalFen, ratePerSecond } = limits
+  return dailyFen !== null || monthlyFen !== null || totalFen !== null || ratePerSecond !== null
+}
+
+function placeOf(places: Map<string, number>, name: string): number {
+  let place = places.get(name)
+  if (place === undefined) {
+    place = places.size + 1
+    places.set(name, place)
+  }
+  return place
+}
+
+function missing(): never {
+  throw new Error("broken invariant: a reply has not one outcome for each item of its batch")
 }

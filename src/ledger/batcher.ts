@@ -1,47 +1,68 @@
 import type { Redis } from "ioredis"
-import { randomChars } from "../ids.ts"
+import { within } from "../deadline.ts"
+import { type HoldId, randomChars } from "../ids.ts"
 import {
   BATCH_DEADLINE_MS,
   QUEUE_WAIT_MS,
   REOPEN_POLL_MS,
+  REVOKE_FILE_MS,
   SETTLE_RETRY_MS,
-  UNFLUSHED_RECORDS_MAX,
+  STOP_SETTLE_MS,
 } from "../limits.ts"
-import { AMOUNT_FEN_MAX } from "../money.ts"
+import { AMOUNT_FEN_MAX, type Fen } from "../money.ts"
 import {
-  type Batch,
-  type ChargeItem,
-  type ChargeOutcome,
-  createBatch,
-  tookAnything,
-  UNAVAILABLE,
-} from "./batch.ts"
-import { accountKeyPrefix, memoKey, metaKey, streamKey } from "./keys.ts"
+  generationOf,
+  type NumberedBatch,
+  type SlotPlace,
+  sendBatch,
+  sendCloseSlot,
+  sendOpenSlot,
+  sendRevoke,
+} from "./attempts.ts"
+import { type Batch, createBatch } from "./batch.ts"
+import type {
+  CaptureItem,
+  CaptureOutcome,
+  ChargeItem,
+  ChargeOutcome,
+  HoldItem,
+  HoldOutcome,
+  Idempotency,
+  Unavailable,
+  VoidOutcome,
+} from "./items.ts"
 import { createLinger } from "./linger.ts"
-import type { OpenedLedger, Openings } from "./opening.ts"
-import { runScript, type ScriptReply } from "./run-script.ts"
+import type { Openings } from "./opening.ts"
+import { UNAVAILABLE } from "./outcomes.ts"
+import type { RevokeFile } from "./revokes.ts"
+import type { ScriptReply } from "./run-script.ts"
 
 /**
- * Sends the charges of one partition to Redis: one script call at a time, while the next batch
- * collects. A batch has a number in this process's slot, so that it runs once however often it is
+ * Sends what moves the money of one partition to Redis: one script call at a time, while the next
+ * batch collects. A batch has a number in this process's slot, so that it runs once however often it is
  * sent (DESIGN section 4, "Exactly-once towards Redis").
  *
  * CLOSED    there is no slot. Charges are refused; `reopen` asks for one until it has it.
  * OPEN      batches are sent. An attempt whose outcome is unknown is repeated with its number.
- * SETTLING  a batch's deadline has passed: its callers were answered 503, and it is being revoked.
+ * SETTLING  a batch's deadline has passed: its revoke is written down, its callers are answered 503,
+ *           and it is being revoked.
  *           New charges are refused until that is known; those that wait already have until
  *           QUEUE_WAIT_MS. Then OPEN.
- * STOPPED   nothing is in flight, and the slot is closed.
+ * STOPPED   nothing is in flight, and the slot is closed; or the file tells the next start.
  *
  * A refusal speaks of one attempt. Once an attempt of a batch is unknown, only its memo or a revoke
  * settles it: it may have run before the answer that says NOSCRIPT or LOADING.
  */
 export type Batcher = {
   charge(item: ChargeItem): Promise<ChargeOutcome>
+  hold(item: HoldItem): Promise<HoldOutcome>
+  capture(hold: HoldId, item: CaptureItem): Promise<CaptureOutcome>
+  voidHold(hold: HoldId, item: Voiding): Promise<VoidOutcome>
   state(): State
   /** Finishes what is in flight, then closes the slot. */
   stop(): Promise<void>
 }
+type Voiding = { isExpiry: boolean; idempotency: Idempotency | null }
 type State = "closed" | "open" | "settling" | "stopped"
 
 /** A batch under its number. `isExpired`: its callers have been told 503 already. */
@@ -52,18 +73,22 @@ export type BatcherDeps = {
   redis: Redis
   openings: Openings
   partition: number
+  revokeFile: RevokeFile
   onBatch(items: number): void
   log(message: string): void
 }
 
-export function createBatcher({ redis, openings, partition, onBatch, log }: BatcherDeps): Batcher {
+export function createBatcher(deps: BatcherDeps): Batcher {
+  const { redis, openings, partition, revokeFile, onBatch, log } = deps
   let state: State = "closed"
-  let slot = ""
+  let place: SlotPlace = { partition, generation: 0, slot: "" }
   /** Number of the last batch of the slot whose outcome is known. */
   let settled = 0
   let sending: Promise<void> | null = null
   let reopening: Promise<void> | null = null
   let isStopping = false
+  /** Stopping took too long: what is not settled is left to the file, and to the next start. */
+  let isGivenUp = false
   /** The opening under which Redis was found to have lost batches: it is not believed any more. */
   let fencedOpening: number | null = null
   const waiting: Waiting[] = []
@@ -71,14 +96,31 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
   const linger = createLinger()
 
   close()
-  return { charge, state: () => state, stop }
+  return { charge, hold, capture, voidHold, state: () => state, stop }
 
   function charge(item: ChargeItem): Promise<ChargeOutcome> {
+    if (!isAmount(item.amountFen)) return notAnAmount(item.amountFen)
+    return join((batch, settle) => batch.addCharge(item, settle))
+  }
+
+  function hold(item: HoldItem): Promise<HoldOutcome> {
+    if (!isAmount(item.amountFen)) return notAnAmount(item.amountFen)
+    return join((batch, settle) => batch.addHold(item, settle))
+  }
+
+  function capture(of: HoldId, item: CaptureItem): Promise<CaptureOutcome> {
     const { amountFen } = item
-    // A record of nothing would halt the flusher, and one above the largest is not exact for ever.
-    if (amountFen < 1 || amountFen > AMOUNT_FEN_MAX) {
-      return Promise.reject(new RangeError(`not an amount to charge: ${amountFen}`))
-    }
+    if (amountFen !== null && !isAmount(amountFen)) return notAnAmount(amountFen)
+    return join((batch, settle) => batch.addCapture(of, item, settle))
+  }
+
+  function voidHold(of: HoldId, item: Voiding): Promise<VoidOutcome> {
+    return join((batch, settle) => batch.addVoid(of, item, settle))
+  }
+
+  function join<Outcome>(
+    add: (batch: Batch, settle: (outcome: Outcome | Unavailable) => void) => void,
+  ): Promise<Outcome | Unavailable> {
     if (state !== "open" || isStopping) return Promise.resolve(UNAVAILABLE)
     return new Promise((settle) => {
       let last = waiting.at(-1)
@@ -86,7 +128,7 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
         last = { batch: createBatch(), sinceMs: performance.now() }
         waiting.push(last)
       }
-      last.batch.add(item, settle)
+      add(last.batch, settle)
       linger.joined(last.batch.count())
       sending ??= sendAll()
     })
@@ -98,7 +140,7 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       // A call waits for one batch before its own at most; what was never sent is simply refused.
       const isStale = performance.now() - next.sinceMs > QUEUE_WAIT_MS
-      if (isStale || state !== "open") next.batch.answerAll(UNAVAILABLE)
+      if (isStale || state !== "open") next.batch.refuseAll()
       else await carry(next.batch)
       linger.answered(next.batch.count() + collected())
       await linger.gather(collected)
@@ -110,7 +152,7 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
     onBatch(batch.count())
     const call: Call = { batch, number: settled + 1, entryId: randomChars(8), isExpired: false }
     // A stalled event loop must read the reply that is already there before it raises the alarm.
-    const deadline = setTimeout(() => setImmediate(expire, call), BATCH_DEADLINE_MS)
+    const deadline = setTimeout(() => setImmediate(() => void expire(call)), BATCH_DEADLINE_MS)
     try {
       await settle(call)
     } finally {
@@ -119,13 +161,17 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
     }
   }
 
-  function expire(call: Call): void {
+  async function expire(call: Call): Promise<void> {
     if (call.isExpired) return
     call.isExpired = true
     state = "settling"
-    call.batch.answerAll(UNAVAILABLE)
-    refuseStale()
     log(`partition ${partition}: batch ${call.number} had no answer in ${BATCH_DEADLINE_MS} ms`)
+    refuseStale()
+    const writing = revokeFile.write(orderOf(call))
+    await within(writing, { timeoutMs: REVOKE_FILE_MS, what: "the disk" }).catch((error: unknown) =>
+      log(`ALARM partition ${partition}: a revoke is not on the disk yet: ${String(error)}`),
+    )
+    call.batch.refuseAll()
   }
 
   /** What waits may still be sent if the batch before it is settled in time; until then, and no longer. */
@@ -137,7 +183,7 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
         return
       }
       waiting.shift()
-      oldest.batch.answerAll(UNAVAILABLE)
+      oldest.batch.refuseAll()
     }
   }
 
@@ -155,15 +201,15 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
   }
 
   async function decided(call: Call, reply: Buffer): Promise<void> {
-    if (call.isExpired && tookAnything(reply)) return revoke(call)
+    if (call.isExpired && call.batch.tookAnything(reply)) return revoke(call)
     settled = call.number
     if (call.isExpired) reopened()
-    else call.batch.answer(reply)
+    else call.batch.answer(reply, place.generation)
   }
 
   /** Nothing happened, and the number is still free. */
   function refused(call: Call, status: ScriptReply["status"]): void {
-    if (!call.isExpired) call.batch.answerAll(UNAVAILABLE)
+    if (!call.isExpired) call.batch.refuseAll()
     if (status === "saturated" || status === "refused") return reopened()
     if (status === "ahead") {
       fencedOpening = openings.current()?.opening ?? null
@@ -176,11 +222,16 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
 
   async function revoke(call: Call): Promise<void> {
     state = "settling"
+    const order = orderOf(call)
     for (;;) {
-      const reply = await sendRevoke(call)
-      if (reply.status === "revoked" || reply.status === "barred") break
-      if (reply.status !== "unknown" && reply.status !== "refused") {
-        log(`partition ${partition}: batch ${call.number} cannot be settled yet: ${reply.status}`)
+      const opened = openings.current()
+      const { status } = opened === null ? UNSCRIPTED : await sendRevoke(redis, opened, order)
+      if (status === "revoked" || status === "barred") break
+      // Another process has found the file, settled the batch and closed the slot.
+      if (status === "slot_closed") return close()
+      if (isGivenUp) return
+      if (status !== "unknown" && status !== "refused") {
+        log(`partition ${partition}: batch ${call.number} cannot be settled yet: ${status}`)
         await openings.reload().catch(() => undefined)
       }
       await Bun.sleep(SETTLE_RETRY_MS)
@@ -190,6 +241,11 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
     reopened()
   }
 
+  function orderOf({ batch, number }: Call): NumberedBatch {
+    const [accounts, others] = [[...batch.accounts()], [...batch.others()]]
+    return { ...place, number, accounts, others, items: batch.items() }
+  }
+
   function reopened(): void {
     if (state === "settling") state = "open"
   }
@@ -197,7 +253,7 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
   /** Until a slot is open again, nothing is sent. What waits is refused. */
   function close(): void {
     state = "closed"
-    for (const { batch } of waiting.splice(0)) batch.answerAll(UNAVAILABLE)
+    for (const { batch } of waiting.splice(0)) batch.refuseAll()
     reopening ??= reopen().finally(() => {
       reopening = null
     })
@@ -217,81 +273,49 @@ export function createBatcher({ redis, openings, partition, onBatch, log }: Batc
   async function tryOpenSlot(): Promise<boolean> {
     const opened = await openings.reload().catch(() => null)
     if (opened === null || opened.opening === fencedOpening) return false
-    const name = randomChars(12)
-    const generation = generationOf(opened)
-    const reply = await runScript(redis, opened.scripts.openSlot, {
-      keys: [metaKey(partition), memoKey(partition, generation, name)],
-      args: [String(generation), String(opened.partitions)],
-    })
+    const next = { partition, generation: generationOf(opened, partition), slot: randomChars(12) }
+    const reply = await sendOpenSlot(redis, opened, next)
     if (reply.status !== "opened") return false
-    slot = name
+    await revokeFile.open(next)
+    // Nothing of the slot before is under way; what never arrived finds no slot.
+    if (place.generation === next.generation) {
+      await sendCloseSlot(redis, opened, { ...place, settled })
+    }
+    place = next
     settled = 0
     return true
   }
 
   function send({ batch, number, entryId }: Call): Promise<ScriptReply> {
     const opened = openings.current()
-    if (opened === null) return Promise.resolve({ status: "unscripted" })
-    const generation = generationOf(opened)
-    return runScript(redis, opened.scripts.charge, {
-      keys: batchKeys(batch, generation),
-      args: [
-        String(generation),
-        String(opened.partitions),
-        String(UNFLUSHED_RECORDS_MAX),
-        slot,
-        String(number),
-        entryId,
-        batch.items(),
-      ],
-    })
-  }
-
-  function sendRevoke({ batch, number }: Call): Promise<ScriptReply> {
-    const opened = openings.current()
-    if (opened === null) return Promise.resolve({ status: "unscripted" })
-    const generation = generationOf(opened)
-    return runScript(redis, opened.scripts.revoke, {
-      keys: batchKeys(batch, generation),
-      args: [
-        String(generation),
-        String(opened.partitions),
-        slot,
-        String(number),
-        randomChars(8),
-        batch.items(),
-      ],
-    })
-  }
-
-  function batchKeys(batch: Batch, generation: number): string[] {
-    const prefix = accountKeyPrefix(partition, generation)
-    const keys = [
-      metaKey(partition),
-      streamKey(partition, generation),
-      memoKey(partition, generation, slot),
-    ]
-    for (const account of batch.accounts()) keys.push(prefix + account)
-    return keys
-  }
-
-  function generationOf(opened: OpenedLedger): number {
-    const generation = opened.generations[partition]
-    if (generation === undefined) throw new Error(`broken invariant: no partition ${partition}`)
-    return generation
+    if (opened === null) return Promise.resolve(UNSCRIPTED)
+    return sendBatch(redis, opened, { batch, place, number, entryId })
   }
 
   async function stop(): Promise<void> {
     isStopping = true
-    await sending
-    await reopening
-    const opened = openings.current()
-    if (state === "open" && opened !== null) {
-      await runScript(redis, opened.scripts.closeSlot, {
-        keys: [memoKey(partition, generationOf(opened), slot)],
-        args: [String(settled)],
-      })
-    }
+    const done = Promise.all([sending, reopening])
+    await Promise.race([done, Bun.sleep(STOP_SETTLE_MS)])
+    isGivenUp = true
+    const isKept = !(await closeSlot())
     state = "stopped"
+    await revokeFile.close({ isKept })
   }
+
+  async function closeSlot(): Promise<boolean> {
+    const opened = openings.current()
+    if (state !== "open" || opened === null) return place.slot === ""
+    return (await sendCloseSlot(redis, opened, { ...place, settled })).status === "closed"
+  }
+}
+
+const UNSCRIPTED = { status: "unscripted" } as const
+
+function isAmount(amountFen: Fen): boolean {
+  return amountFen >= 1 && amountFen <= AMOUNT_FEN_MAX
+}
+
+/** A record of nothing would halt the flusher, and one above the largest is not exact for ever. */
+function notAnAmount(amountFen: Fen): Promise<never> {
+  return Promise.reject(new RangeError(`not an amount to move: ${amountFen}`))
 }

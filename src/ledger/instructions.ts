@@ -2,14 +2,14 @@ import type { Redis } from "ioredis"
 import { type AccountId, partitionOf, randomChars } from "../ids.ts"
 import { APPLY_DEADLINE_MS, APPLY_INSTRUCTIONS_MAX, SETTLE_RETRY_MS } from "../limits.ts"
 import type { Fen } from "../money.ts"
-import { accountKey, metaKey, streamKey } from "./keys.ts"
+import { accountKey, metaKey, reversedKey, streamKey } from "./keys.ts"
 import type { OpenedLedger, Openings } from "./opening.ts"
 import {
   type AccountState,
   decodeAccount,
+  INSTRUCTION_BYTES,
   type InstructionKind,
   instructionDetails,
-  KIND_BYTES,
   writeInteger,
 } from "./records.ts"
 import { runScript, type ScriptReply } from "./run-script.ts"
@@ -108,6 +108,7 @@ function sendApply(
       metaKey(partition),
       streamKey(partition, generation),
       accountKey(partition, generation, accountId),
+      reversedKey(partition, generation),
     ],
     args: [
       String(generation),
@@ -122,7 +123,7 @@ export function encodeInstruction(instruction: Instruction): Buffer {
   const details = Buffer.from(instructionDetails(instruction))
   const header = Buffer.alloc(INSTRUCTION_HEADER_BYTES)
   header.writeUInt32LE(instruction.number, 0)
-  header.writeUInt8(KIND_BYTES[instruction.kind], 4)
+  header.writeUInt8(INSTRUCTION_BYTES[instruction.kind], 4)
   writeInteger(header, instruction.amountFen, 5)
   header.writeUInt32LE(instruction.authVersion, 13)
   header.writeUInt16LE(details.length, 17)

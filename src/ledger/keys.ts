@@ -25,3 +25,22 @@ export function accountKeyPrefix(partition: number, generation: number): string 
 export function accountKey(partition: number, generation: number, accountId: AccountId): string {
   return accountKeyPrefix(partition, generation) + accountId.slice("acct_".length)
 }
+
+/** What stands before the names of results (`r:`), counters (`k:`) and holds (`h:`). */
+export function otherKeyPrefix(partition: number, generation: number): string {
+  return `{p${partition}}:${generation}:`
+}
+
+/** The open holds of a partition, by their expiry. */
+export function holdsKey(partition: number, generation: number): string {
+  return `{p${partition}}:${generation}:holds`
+}
+
+/** The charges of a partition that were reversed. */
+export function reversedKey(partition: number, generation: number): string {
+  return `{p${partition}}:${generation}:reversed`
+}
+
+export function counterKey(partition: number, generation: number, keyId: string): string {
+  return `${otherKeyPrefix(partition, generation)}k:${keyId.slice("key_".length)}`
+}

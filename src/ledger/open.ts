@@ -5,6 +5,7 @@ import { createLedgerRows } from "../../db/queries/create-ledger.ts"
 import { markOpen } from "../../db/queries/mark-open.ts"
 import { raiseOpening } from "../../db/queries/raise-opening.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
+import { readServicesVersion } from "../../db/queries/read-services-version.ts"
 import { readWatermarks, type Watermark } from "../../db/queries/read-watermarks.ts"
 import { within } from "../deadline.ts"
 import { randomChars } from "../ids.ts"
@@ -208,6 +209,7 @@ async function beginGeneration(
       records,
       genesis,
       0,
+      await readServicesVersion(sql),
     ),
   )
   if (reply.status !== "opened") {

@@ -43,6 +43,8 @@ export type Meta = {
   entryNumber: number
   entryId: string
   entryFlushed: number
+  /** Version of the service keys. */
+  services: number
 }
 
 export function decodeMeta(meta: Buffer): Meta {
@@ -55,6 +57,20 @@ export function decodeMeta(meta: Buffer): Meta {
     entryNumber: integerAt(meta, 30),
     entryId: meta.toString("latin1", 38, 46),
     entryFlushed: integerAt(meta, 46),
+    services: meta.readUInt32LE(54),
+  }
+}
+
+/** The keys that a hold's resolution touches beside its account: of its API key and keyed request. */
+export function decodeHoldKeys(hold: Buffer): {
+  keyId: string | null
+  runningDigest: string | null
+} {
+  const key = hold.toString("latin1", 30, 46).trim()
+  const digest = hold.toString("latin1", 46, 62).trim()
+  return {
+    keyId: key === "" ? null : `key_${key}`,
+    runningDigest: digest === "" ? null : digest,
   }
 }
 
@@ -62,29 +78,36 @@ export function decodeMeta(meta: Buffer): Meta {
  * Kinds of record, by the byte that stands for them in Redis. Below 32 they take money, from 32 to
  * 63 they add it, from 64 on they move none and leave no change record.
  */
-export const KIND_BYTES = {
-  charge: 1,
-  redemption: 33,
-  reversal: 37,
+const KINDS = [
+  [1, "charge"],
+  [2, "capture"],
+  [33, "redemption"],
+  // By a revoke, and by an instruction.
+  [37, "reversal"],
+  [38, "reversal"],
+  [64, "open"],
+  [65, "auth_version"],
+  // A reversal of what a revoke had reversed before.
+  [66, "passed_over"],
+] as const
+export type Kind = (typeof KINDS)[number][1]
+const KIND_OF_BYTE = new Map<number, Kind>(KINDS)
+const REVOKED = 37
+
+/** The kinds that an instruction may have, by the byte that stands for them in Redis. */
+export const INSTRUCTION_BYTES = {
   open: 64,
   auth_version: 65,
+  redemption: 33,
+  reversal: 38,
 } as const
-export type Kind = keyof typeof KIND_BYTES
-/** The kinds that an instruction may have. */
-export type InstructionKind = "open" | "auth_version" | "redemption"
+export type InstructionKind = keyof typeof INSTRUCTION_BYTES
 
 const FIRST_CREDIT = 32
 const FIRST_WITHOUT_MONEY = 64
-const KIND_OF_BYTE = new Map<number, Kind>([
-  [1, "charge"],
-  [33, "redemption"],
-  [37, "reversal"],
-  [64, "open"],
-  [65, "auth_version"],
-])
 
 export function isInstructionKind(text: string): text is InstructionKind {
-  return text === "open" || text === "auth_version" || text === "redemption"
+  return Object.hasOwn(INSTRUCTION_BYTES, text)
 }
 
 /** One record of a stream entry, before what its details say is read. */
@@ -106,6 +129,8 @@ export type LedgerRecord = {
   requestId: string | null
   /** Set where an instruction made the record. */
   instruction: { number: number; authVersion: number } | null
+  /** When the charge was made that a revoke took back: it is no usage any more. */
+  revokedAtMs: number | null
 }
 
 const RECORD_HEADER_BYTES = 43
@@ -140,13 +165,20 @@ function decodeRecord(bytes: Buffer, at: number, details: Buffer): LedgerRecord 
     balanceBeforeFen:
       type === 2 ? fen(balanceAfterFen + amountFen) : fen(balanceAfterFen - amountFen),
     balanceAfterFen,
-    ...decodeDetails(kind, accountId, details),
+    ...decodeDetails(kindByte, accountId, details),
   }
 }
 
 type Details = Pick<
   LedgerRecord,
-  "description" | "interface" | "quantity" | "keyId" | "sourceId" | "requestId" | "instruction"
+  | "description"
+  | "interface"
+  | "quantity"
+  | "keyId"
+  | "sourceId"
+  | "requestId"
+  | "instruction"
+  | "revokedAtMs"
 >
 const NO_DETAILS: Details = {
   description: "",
@@ -156,21 +188,19 @@ const NO_DETAILS: Details = {
   sourceId: null,
   requestId: null,
   instruction: null,
+  revokedAtMs: null,
 }
 
-function decodeDetails(kind: Kind, accountId: AccountId, details: Buffer): Details {
-  switch (kind) {
-    case "charge":
-      return decodeChargeDetails(details)
-    case "reversal": {
-      const charge = { accountId, seq: integerAt(details, 0), at: new Date(integerAt(details, 8)) }
-      const sourceId = chargeId(charge)
-      return { ...NO_DETAILS, sourceId, description: "Reversal: the call was answered 503" }
-    }
-    case "redemption":
-    case "open":
-    case "auth_version":
-      return decodeInstructionDetails(details)
+function decodeDetails(kindByte: number, accountId: AccountId, details: Buffer): Details {
+  if (kindByte < FIRST_CREDIT) return decodeChargeDetails(details)
+  if (kindByte !== REVOKED) return decodeInstructionDetails(details)
+  const revokedAtMs = integerAt(details, 8)
+  const charge = { accountId, seq: integerAt(details, 0), at: new Date(revokedAtMs) }
+  return {
+    ...decodeChargeDetails(details.subarray(16)),
+    sourceId: chargeId(charge),
+    description: "Reversal: the call was answered 503",
+    revokedAtMs,
   }
 }
 
@@ -185,6 +215,12 @@ export function chargeDetails(charge: {
   description: string
 }): string {
   return `${charge.keyId}\x1f${charge.interface}\x1f${charge.quantity}\x1f${charge.requestId}\x1f${charge.description}`
+}
+
+/** What a capture's hold was for, from the details that it was made with. */
+export function readDetails(details: string): { interface: string; quantity: number } {
+  const [, interfaceId, quantity] = split(details, 5)
+  return { interface: interfaceId, quantity: Number(quantity) }
 }
 
 function decodeChargeDetails(details: Buffer): Details {

@@ -18,6 +18,8 @@ const WORDS = [
   "taken",
   "closed",
   "unsettled",
+  "seeded",
+  "raised",
 ] as const
 export type Word = (typeof WORDS)[number]
 type WordWithBody = "done" | "applied"

@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto"
 import acknowledge from "../../lua/acknowledge.lua" with { type: "text" }
 import apply from "../../lua/apply.lua" with { type: "text" }
-import charge from "../../lua/charge.lua" with { type: "text" }
 import closeSlot from "../../lua/close_slot.lua" with { type: "text" }
+import decide from "../../lua/decide.lua" with { type: "text" }
 import openPartition from "../../lua/open_partition.lua" with { type: "text" }
 import openSlot from "../../lua/open_slot.lua" with { type: "text" }
+import raiseServices from "../../lua/raise_services.lua" with { type: "text" }
 import revoke from "../../lua/revoke.lua" with { type: "text" }
+import seedCounter from "../../lua/seed_counter.lua" with { type: "text" }
 
 /**
  * The scripts, under the names by which a node of Redis knows them. Redis forgets scripts when it
@@ -14,14 +16,25 @@ import revoke from "../../lua/revoke.lua" with { type: "text" }
  * scripts of then, answer NOSCRIPT too (DESIGN section 7).
  */
 
-const SCRIPT_TEXTS = { charge, revoke, apply, acknowledge, openSlot, closeSlot } as const
+const SCRIPT_TEXTS = {
+  decide,
+  revoke,
+  apply,
+  acknowledge,
+  openSlot,
+  closeSlot,
+  seedCounter,
+  raiseServices,
+} as const
 export const SCRIPT_NAMES = [
-  "charge",
+  "decide",
   "revoke",
   "apply",
   "acknowledge",
   "openSlot",
   "closeSlot",
+  "seedCounter",
+  "raiseServices",
 ] as const satisfies readonly (keyof typeof SCRIPT_TEXTS)[]
 export type ScriptName = (typeof SCRIPT_NAMES)[number]
 export type ScriptHashes = Readonly<Record<ScriptName, string>>
@@ -37,11 +50,13 @@ export function scriptHashes(opening: number): ScriptHashes {
   const hash = (name: ScriptName) =>
     createHash("sha1").update(scriptText(name, opening)).digest("hex")
   return {
-    charge: hash("charge"),
+    decide: hash("decide"),
     revoke: hash("revoke"),
     apply: hash("apply"),
     acknowledge: hash("acknowledge"),
     openSlot: hash("openSlot"),
     closeSlot: hash("closeSlot"),
+    seedCounter: hash("seedCounter"),
+    raiseServices: hash("raiseServices"),
   }
 }

@@ -1,7 +1,9 @@
 import type { Sql } from "../../db/connection.ts"
-import { DeadlinePassed, within } from "../deadline.ts"
+import { inTime } from "../deadline.ts"
 import type { Health, Ledger } from "../ledger/ledger.ts"
 import { READINESS_TIMEOUT_MS } from "../limits.ts"
+
+const timeoutMs = READINESS_TIMEOUT_MS
 
 export type Readiness = Health & { postgres: "reachable" | "unreachable" }
 
@@ -26,11 +28,11 @@ export function createReadiness({ sql, ledger }: { sql: Sql; ledger: Pick<Ledger
   }
 
   return {
-    ledger: () => inTime(ledger.health(), silent),
+    ledger: () => inTime(ledger.health(), { timeoutMs, late: silent }),
     async all(): Promise<Readiness> {
       const [health, store] = await Promise.all([
-        inTime(ledger.health(), silent),
-        inTime(askPostgres(), "unreachable" as const),
+        inTime(ledger.health(), { timeoutMs, late: silent }),
+        inTime(askPostgres(), { timeoutMs, late: "unreachable" as const }),
       ])
       return { ...health, postgres: store }
     },
@@ -40,14 +42,4 @@ export function createReadiness({ sql, ledger }: { sql: Sql; ledger: Pick<Ledger
 const silent: Health = {
   status: "unavailable",
   reasons: [`The ledger did not answer within ${READINESS_TIMEOUT_MS} ms.`],
-}
-
-/** What is asked, or what stands for no answer in time. */
-async function inTime<Answer>(asked: Promise<Answer>, late: Answer): Promise<Answer> {
-  try {
-    return await within(asked, { timeoutMs: READINESS_TIMEOUT_MS, what: "readiness" })
-  } catch (error) {
-    if (error instanceof DeadlinePassed) return late
-    throw error
-  }
 }

@@ -1,7 +1,12 @@
 import { expect, test } from "bun:test"
-import { parseAccountId } from "../../src/ids.ts"
+import { loadKey } from "../../db/queries/load-key.ts"
+import { type AccountId, hashCredential, parseAccountId } from "../../src/ids.ts"
+import { createKeys } from "../../src/keys/service.ts"
+import type { ApplyOutcome } from "../../src/ledger/instructions.ts"
+import type { Ledger } from "../../src/ledger/ledger.ts"
 import { eventually } from "../support/eventually.ts"
 import { startSystem } from "../support/system.ts"
+import { keysOf } from "./keys.ts"
 
 test("503: with Redis away a switch is recorded, and takes effect when it is back", async () => {
   const system = await startSystem()
@@ -34,4 +39,64 @@ test("503: with Redis away a switch is recorded, and takes effect when it is bac
   expect([retried.status, retried.body.enabled]).toEqual([200, false])
   await system.booksBalance()
   await stop()
+}, 60_000)
+
+test("503: with Redis away limits are recorded, and a rotation changes nothing", async () => {
+  const system = await startSystem()
+  const { makeKey, patch, rotate, read, versions } = keysOf(() => system)
+  const holder = await system.register()
+  const { id, key } = await makeKey(holder)
+
+  await system.stores.killRedis()
+  const limited = await patch(holder, id, { limits: { dailyFen: 5 } })
+  expect([limited.status, limited.body.code]).toEqual([503, "billing_unavailable"])
+  expect((await read(holder, id)).limits.dailyFen).toBe(5)
+  for (const overlap of [0, 600]) {
+    const rotated = await rotate(holder, id, overlap)
+    expect([rotated.status, rotated.body.code]).toEqual([503, "billing_unavailable"])
+    expect(rotated.headers.get("retry-after")).toBe("1")
+    expect(rotated.body.detail).toStartWith("Nothing was changed")
+  }
+  expect((await rotate(holder, "key_0000000000000000", 0)).status).toBe(404)
+  expect(await versions(holder)).toMatchObject({ postgres: 2, instructions: 1 })
+  expect(await loadKey(system.sql, hashCredential(key))).toMatchObject({ expiresAtMs: null })
+
+  await system.stores.restartRedis()
+  await eventually(async () => expect(await versions(holder)).toMatchObject({ redis: 2 }))
+  expect((await patch(holder, id, { limits: { dailyFen: 5 } })).status).toBe(200)
+  expect((await rotate(holder, id, 0)).status).toBe(201)
+  await system.booksBalance()
+  await system.stop()
+}, 60_000)
+
+/** A ledger that hears of nothing after so many calls: Redis is gone between two steps. */
+function silentAfter(calls: number, ledger: Pick<Ledger, "applyPending">) {
+  let left = calls
+  return {
+    applyPending: (accountId: AccountId): Promise<ApplyOutcome> =>
+      left-- > 0 ? ledger.applyPending(accountId) : Promise.resolve({ status: "unavailable" }),
+  }
+}
+
+test("a rotation that Redis does not hear of is answered only if it ends no secret", async () => {
+  const system = await startSystem()
+  const { sql } = system
+  const { accountId: id, token } = await system.register()
+  const accountId = parseAccountId(id)
+  const { makeKey } = keysOf(() => system)
+  const { id: keyId, key } = await makeKey({ token, accountId })
+  const rotate = (overlapSeconds: number) =>
+    createKeys({ sql, ledger: silentAfter(1, system.ledger) }).rotate({
+      accountId,
+      id: keyId,
+      overlapSeconds,
+    })
+
+  const overlapping = await rotate(600)
+  expect(overlapping).toMatchObject({ status: "rotated", credential: expect.any(String) })
+  expect(await rotate(600)).toEqual({ status: "pending" })
+  expect(await rotate(0)).toEqual({ status: "pending" })
+  expect(await loadKey(sql, hashCredential(key))).toBeNull()
+  await system.booksBalance()
+  await system.stop()
 }, 60_000)

@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import type { AccountId } from "../../src/ids.ts"
-import type { ChargeOutcome } from "../../src/ledger/batch.ts"
+import type { ChargeOutcome } from "../../src/ledger/items.ts"
 import { eventually } from "../support/eventually.ts"
 import { startLedger, type TestLedger, withStores } from "../support/ledger.ts"
 import { type Relay, startRelay } from "../support/relay.ts"
@@ -42,7 +42,7 @@ async function fateOf({
     select count(*)::integer as charged, count(v.seq)::integer as "putBack"
     from reporting.change_records c
     left join change_records v on v.kind = 'reversal' and v.source_id = c.charge_id
-    where c.request_id = ${CALL.requestId}
+    where c.kind = 'charge' and c.request_id = ${CALL.requestId}
   `
   return row ?? { charged: Number.NaN, putBack: Number.NaN }
 }

@@ -2,7 +2,7 @@ import { expect, setDefaultTimeout, test } from "bun:test"
 import { newAccountId } from "../../src/ids.ts"
 import { createLedger } from "../../src/ledger/ledger.ts"
 import { fen } from "../../src/money.ts"
-import { detailsOf } from "../support/details.ts"
+import { chargeOf, detailsOf } from "../support/details.ts"
 import { failureOf } from "../support/failure.ts"
 import { ready, useLedger } from "../support/ledger.ts"
 
@@ -13,7 +13,7 @@ const ledger = useLedger()
 test("2,000 parallel charges through two gateways on 1,000 fen: 1,000 are accepted, 1,000 refused", async () => {
   const { openAccount, pay, ledger: left, stores } = ledger()
   const right = await createLedger({
-    ...{ redisUrl: stores.redisUrl, sql: stores.sql },
+    ...{ redisUrl: stores.redisUrl, sql: stores.sql, dataDir: stores.dataDir },
     onBatch: () => undefined,
     log: () => undefined,
   })
@@ -21,14 +21,9 @@ test("2,000 parallel charges through two gateways on 1,000 fen: 1,000 are accept
   const accountId = await openAccount({ balanceFen: 1_000 })
   const outcomes = await Promise.all(
     Array.from({ length: 2_000 }, (_, i) =>
-      (i % 2 === 0 ? left : right).charge({
-        ...{
-          accountId,
-          amountFen: fen(1),
-          authVersion: 1,
-          details: detailsOf({ requestId: `r${i}` }),
-        },
-      }),
+      (i % 2 === 0 ? left : right).charge(
+        chargeOf({ accountId, amountFen: fen(1), details: detailsOf({ requestId: `r${i}` }) }),
+      ),
     ),
   )
   await right.stop()
@@ -72,7 +67,7 @@ test("a hot account and a thousand cold ones are charged beside each other", asy
 test("an account that was never opened is unknown, to a charge and to a reader", async () => {
   const { charge, ledger: gateway } = ledger()
   const accountId = newAccountId()
-  expect(await charge(accountId, 1)).toEqual({ status: "account_unknown" })
+  expect(await charge(accountId, 1)).toEqual({ status: "account_unknown", rate: null })
   expect(await gateway.readAccount(accountId)).toEqual({ status: "unknown" })
   expect(await gateway.applyPending(accountId)).toEqual({ status: "unavailable" })
 })
@@ -82,8 +77,8 @@ test("an amount of nothing, or above the largest, never reaches the script", asy
   const accountId = await openAccount({ balanceFen: 5 })
   const before = await redis.getBuffer("{p0}:meta")
   for (const amount of [0, 90_000_000_000_001]) {
-    const item = { accountId, amountFen: fen(amount), authVersion: 1, details: detailsOf() }
-    expect(await failureOf(gateway.charge(item))).toContain("not an amount to charge")
+    const item = chargeOf({ accountId, amountFen: fen(amount) })
+    expect(await failureOf(gateway.charge(item))).toContain("not an amount to move")
   }
   for (const amount of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53]) {
     expect(() => fen(amount)).toThrow("not an amount in fen")

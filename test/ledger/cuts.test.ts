@@ -1,6 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { type AccountId, chargeId } from "../../src/ids.ts"
-import type { ChargeOutcome } from "../../src/ledger/batch.ts"
+import type { ChargeOutcome } from "../../src/ledger/items.ts"
 import { startLedger, type TestLedger, withStores } from "../support/ledger.ts"
 import { type Relay, startRelay } from "../support/relay.ts"
 

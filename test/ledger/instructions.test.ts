@@ -16,7 +16,7 @@ describe("an instruction", () => {
   test("is applied once, from however many places at once", async () => {
     const { openAccount, instruct, ledger: left, stores } = ledger()
     const right = await createLedger({
-      ...{ redisUrl: stores.redisUrl, sql: stores.sql },
+      ...{ redisUrl: stores.redisUrl, sql: stores.sql, dataDir: stores.dataDir },
       onBatch: () => undefined,
       log: () => undefined,
     })
@@ -119,6 +119,7 @@ describe("an instruction", () => {
     expect(await pay(accountId, 1, { authVersion: 2 })).toEqual({
       status: "auth_changed",
       authVersion: 1,
+      rate: null,
     })
     await instruct(accountId, { kind: "auth_version", authVersion: 2 })
     expect(await pay(accountId, 1, { authVersion: 1 })).toMatchObject({ status: "accepted" })
@@ -126,6 +127,7 @@ describe("an instruction", () => {
     expect(await pay(accountId, 1, { authVersion: 1 })).toEqual({
       status: "auth_changed",
       authVersion: 2,
+      rate: null,
     })
     expect(await pay(accountId, 1, { authVersion: 2 })).toMatchObject({
       status: "accepted",

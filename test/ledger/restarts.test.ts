@@ -7,7 +7,7 @@ import { startKeeper } from "../../src/ledger/open.ts"
 import { runScript, type ScriptReply } from "../../src/ledger/run-script.ts"
 import { scriptHashes } from "../../src/ledger/scripts.ts"
 import { fen } from "../../src/money.ts"
-import { detailsOf } from "../support/details.ts"
+import { chargeOf } from "../support/details.ts"
 import { eventually } from "../support/eventually.ts"
 import { startLedger, type TestLedger, withLedger, withStores } from "../support/ledger.ts"
 import { startRelay } from "../support/relay.ts"
@@ -20,8 +20,8 @@ test("the memo survives kill -9: NOSCRIPT first, then the retry gets the first r
   await withLedger({}, async (t) => {
     const accountId = await t.openAccount({ balanceFen: 10 })
     const batch = createBatch()
-    const item = { accountId, amountFen: fen(3), authVersion: 1, details: detailsOf() }
-    for (let i = 0; i < 2; i++) batch.add(item, () => undefined)
+    const item = chargeOf({ accountId, amountFen: fen(3) })
+    for (let i = 0; i < 2; i++) batch.addCharge(item, () => undefined)
     const slot = randomChars(12)
     const keys = [
       metaKey(0),
@@ -29,9 +29,9 @@ test("the memo survives kill -9: NOSCRIPT first, then the retry gets the first r
       memoKey(0, 1, slot),
       `{p0}:1:a:${accountId.slice(5)}`,
     ]
-    const args = ["1", "1", "1000000", slot, "1", randomChars(8), batch.items()]
+    const args = ["1", "1", "1000000", slot, "1", randomChars(8), batch.items(), "1", "86400000"]
     const attempt = async (opening: number): Promise<ScriptReply> =>
-      runScript(t.redis, scriptHashes(opening).charge, { keys, args })
+      runScript(t.redis, scriptHashes(opening).decide, { keys, args })
 
     await runScript(t.redis, scriptHashes(1).openSlot, {
       keys: [keys[0] ?? "", keys[2] ?? ""],

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import fc from "fast-check"
 import type { AccountId } from "../../src/ids.ts"
-import type { ChargeOutcome } from "../../src/ledger/batch.ts"
+import type { ChargeOutcome } from "../../src/ledger/items.ts"
 import type { AccountStatus } from "../../src/ledger/records.ts"
 import { type BatchOf, keyOf, type Scripts, startScripts } from "../support/scripts.ts"
 

@@ -1,3 +1,4 @@
+import type { ChargeItem } from "../../src/ledger/items.ts"
 import { chargeDetails } from "../../src/ledger/records.ts"
 
 /** The details of a charge, as a gateway writes them. */
@@ -19,4 +20,18 @@ export function detailsOf({
     requestId,
     description,
   })
+}
+
+/** A charge as one API key without limits makes it. */
+export function chargeOf(
+  charge: Pick<ChargeItem, "accountId" | "amountFen"> & Partial<ChargeItem>,
+): ChargeItem {
+  return {
+    authVersion: 1,
+    servicesVersion: null,
+    limits: null,
+    idempotency: null,
+    details: detailsOf(),
+    ...charge,
+  }
 }

@@ -2,14 +2,14 @@ import { afterAll, afterEach, beforeAll, expect } from "bun:test"
 import type { Redis } from "ioredis"
 import { startFlusherProcess } from "../../src/flusher/process.ts"
 import { type AccountId, newAccountId, newId, partitionOf, randomChars } from "../../src/ids.ts"
-import type { ChargeOutcome } from "../../src/ledger/batch.ts"
+import type { ChargeOutcome } from "../../src/ledger/items.ts"
 import { createLedger, type Ledger } from "../../src/ledger/ledger.ts"
 import { startKeeper } from "../../src/ledger/open.ts"
 import type { InstructionKind } from "../../src/ledger/records.ts"
 import { connected, connectRedis } from "../../src/ledger/redis.ts"
 import { fen } from "../../src/money.ts"
 import { type Audit, auditBooks } from "../../src/reconcile/audit.ts"
-import { detailsOf } from "./details.ts"
+import { chargeOf, detailsOf } from "./details.ts"
 import { eventually } from "./eventually.ts"
 import { type Stores, startStores } from "./stores.ts"
 
@@ -71,6 +71,7 @@ export async function startLedger(
   const ledger = await createLedger({
     redisUrl: options.redisUrl ?? redisUrl,
     sql,
+    dataDir: stores.dataDir,
     onBatch: () => undefined,
     log: note,
   })
@@ -160,12 +161,10 @@ function charge(
   amountFen: number,
   { authVersion = 1, requestId, details }: ChargeOptions = {},
 ): Promise<ChargeOutcome> {
-  return ledger.charge({
-    accountId,
-    amountFen: fen(amountFen),
-    authVersion,
-    details: details ?? detailsOf({ requestId: requestId ?? `req_${randomChars(8)}` }),
-  })
+  const given = details ?? detailsOf({ requestId: requestId ?? `req_${randomChars(8)}` })
+  return ledger.charge(
+    chargeOf({ accountId, amountFen: fen(amountFen), authVersion, details: given }),
+  )
 }
 
 /** One ledger for the tests of a file; after each of them the books of all accounts are recomputed. */

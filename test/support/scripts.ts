@@ -5,7 +5,8 @@ import type { Redis } from "ioredis"
 import { startRedis } from "../../src/embedded/redis.ts"
 import { type Entry, readEntries } from "../../src/flusher/read-entries.ts"
 import { type AccountId, newAccountId, randomChars } from "../../src/ids.ts"
-import { type ChargeItem, type ChargeOutcome, createBatch } from "../../src/ledger/batch.ts"
+import { createBatch } from "../../src/ledger/batch.ts"
+import type { ChargeOutcome } from "../../src/ledger/items.ts"
 import { accountKey, memoKey, metaKey, streamKey } from "../../src/ledger/keys.ts"
 import {
   type AccountState,
@@ -25,7 +26,7 @@ import {
   scriptText,
 } from "../../src/ledger/scripts.ts"
 import { fen } from "../../src/money.ts"
-import { detailsOf } from "./details.ts"
+import { chargeOf, detailsOf } from "./details.ts"
 import { signal } from "./stores.ts"
 
 /** The scripts on a Redis of their own, one partition of generation 1, without anything around them. */
@@ -121,9 +122,9 @@ export async function startScripts(): Promise<Scripts> {
 
   async function charge(call: BatchOf): Promise<Charged> {
     const outcomes: ChargeOutcome[] = []
-    const { batch, keys } = pack(call, outcomes)
+    const { batch, keys, accounts } = pack(call, outcomes)
     const { generation = GENERATION, partitions = 1, unflushedMax = 1_000_000 } = call
-    const reply = await run("charge", {
+    const reply = await run("decide", {
       keys,
       args: [
         ...[
@@ -133,22 +134,23 @@ export async function startScripts(): Promise<Scripts> {
           call.slot,
           String(call.batch),
         ],
-        ...[call.entryId ?? randomChars(8), batch.items()],
+        ...[call.entryId ?? randomChars(8), batch.items(), String(accounts), "86400000"],
       ],
     })
     if (reply.status !== "done") return { status: reply.status, outcomes, reply: Buffer.alloc(0) }
-    batch.answer(reply.body)
+    batch.answer(reply.body, generation)
     return { status: reply.status, outcomes, reply: reply.body }
   }
 
   async function revoke(call: BatchOf): Promise<ScriptReply["status"]> {
-    const { batch, keys } = pack(call, [])
+    const { batch, keys, accounts } = pack(call, [])
+    keys.splice(3, 0, "{p0}:1:reversed")
     const { generation = GENERATION, partitions = 1 } = call
     const reply = await run("revoke", {
       keys,
       args: [
         ...[String(generation), String(partitions), call.slot, String(call.batch)],
-        ...[randomChars(8), batch.items()],
+        ...[randomChars(8), batch.items(), String(accounts)],
       ],
     })
     return reply.status
@@ -181,7 +183,7 @@ export async function startScripts(): Promise<Scripts> {
 async function openPartition(redis: Redis): Promise<void> {
   const stream = streamKey(PARTITION, GENERATION)
   await redis.xadd(stream, `${GENERATION}-0`, "id", GENESIS)
-  const args = [metaKey(PARTITION), stream, GENERATION, 1, 0, GENESIS, 0]
+  const args = [metaKey(PARTITION), stream, GENERATION, 1, 0, GENESIS, 0, 1]
   const { status } = readReply(await redis.callBuffer("EVAL", OPEN_PARTITION_TEXT, 2, ...args))
   if (status !== "opened") throw new Error(`the partition was not opened: ${status}`)
 }
@@ -189,8 +191,8 @@ async function openPartition(redis: Redis): Promise<void> {
 function pack({ slot, items }: BatchOf, outcomes: ChargeOutcome[]) {
   const batch = createBatch()
   for (const { accountId, amountFen = 1, authVersion = 1, details = detailsOf() } of items) {
-    const item: ChargeItem = { accountId, amountFen: fen(amountFen), authVersion, details }
-    batch.add(item, (outcome) => outcomes.push(outcome))
+    const item = chargeOf({ accountId, amountFen: fen(amountFen), authVersion, details })
+    batch.addCharge(item, (outcome) => outcomes.push(outcome))
   }
   const head = [
     metaKey(PARTITION),
@@ -198,7 +200,7 @@ function pack({ slot, items }: BatchOf, outcomes: ChargeOutcome[]) {
     memoKey(PARTITION, GENERATION, slot),
   ]
   const accounts = [...batch.accounts()].map((account) => `{p0}:1:a:${account}`)
-  return { batch, keys: [...head, ...accounts] }
+  return { batch, keys: [...head, ...accounts], accounts: accounts.length }
 }
 
 export function keyOf(accountId: AccountId): string {
@@ -227,5 +229,6 @@ export function encodeMeta(meta: Meta): Buffer {
   writeInteger(bytes, meta.entryNumber, 30)
   bytes.write(meta.entryId, 38, "latin1")
   writeInteger(bytes, meta.entryFlushed, 46)
+  bytes.writeUInt32LE(meta.services, 54)
   return bytes
 }

@@ -11,6 +11,8 @@ export type Stores = {
   redisUrl: string
   redisPort: number
   redisDir: string
+  /** Where gateways write down what must outlive them. */
+  dataDir: string
   databaseUrl: string
   databasePort: number
   sql: Sql
@@ -44,6 +46,7 @@ export async function startStores({
   const { url: redisUrl, port: redisPort } = redis
   return {
     ...{ redisUrl, redisPort, redisDir, databaseUrl, databasePort, sql, partitions },
+    dataDir: mkdtempSync(join(testDir(), "data-")),
     redisPid: () => redis.pid,
     killRedis,
     restartRedis,

@@ -60,7 +60,8 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   const log: string[] = []
   const { registrationsPerHour = 100_000, trustedProxies = [], metricsToken = null } = options
   const publicUrl = options.publicUrl ?? "http://fengate.test"
-  const config = { ...readConfig({}), port: 0, publicUrl, trustedProxies, metricsToken }
+  const { dataDir } = stores
+  const config = { ...readConfig({}), port: 0, publicUrl, trustedProxies, metricsToken, dataDir }
   const gateway = await startGateway({ ...config, registrationsPerHour }, stores, {
     plugins: options.plugins ?? [],
     log: (line) => void log.push(line),

@@ -1,0 +1,89 @@
+import { isLoopback } from "../config.ts"
+import type { Health } from "../ledger/ledger.ts"
+import { DRAIN_MS_MAX, DRAIN_POLL_MS, DRAIN_QUIET_MS, HANDSHAKE_MS } from "../limits.ts"
+import { findListener, isMigrating, type Listener } from "./listener.ts"
+
+/** Whether another process took this one's place, or the whole installation stops. */
+export type LeaveReason = "replaced" | "stopping"
+
+/** The running server, as far as leaving it goes. */
+export type Serving = {
+  port?: number | undefined
+  pendingRequests: number
+  reload(options: { fetch: Fetch; routes: Record<string, never> }): unknown
+  stop(closeActiveConnections?: boolean): Promise<void>
+}
+
+type Fetch = (request: Request) => Response | Promise<Response>
+
+export type DrainOptions = {
+  host: string
+  /** How long calls are still taken after it was told to stop, while /readyz says 503 already. */
+  noticeMs: number
+  log(message: string): void
+}
+
+/**
+ * Takes a gateway process out of service without a failed call:
+ * told to stop → /readyz says 503, calls go on → another has its place, or the notice is over →
+ * the port is closed, connections stay → each answer says `Connection: close`, so that clients
+ * leave by themselves → all have left, or nothing has come for DRAIN_QUIET_MS, or DRAIN_MS_MAX is over.
+ */
+export function createDrain({ host, noticeMs, log }: DrainOptions) {
+  let isAsked = false
+
+  return {
+    /** `unavailable` from the moment at which this process was told to stop. */
+    health: async (ask: () => Promise<Health>): Promise<Health> =>
+      isAsked ? { status: "unavailable", reasons: ["This process is stopping."] } : await ask(),
+
+    async run(app: { server: Serving | null; fetch: Fetch }, leave: () => Promise<LeaveReason>) {
+      isAsked = true
+      const noticed = Bun.sleep(noticeMs)
+      const reason = await leave()
+      if (reason === "stopping") await noticed
+      const { server } = app
+      if (server === null) return
+      const listener = findListener(server.port ?? 0)
+      if (reason === "replaced" && isMigrating()) listener?.closeNow()
+      else await listener?.close({ handshakeMs: isLoopback(host) ? 0 : HANDSHAKE_MS })
+      await sayGoodbye({ server, fetch: app.fetch, listener })
+      if (server.pendingRequests === 0) return
+      log(`stopping: ${server.pendingRequests} calls did not end within ${DRAIN_MS_MAX} ms`)
+      await server.stop(true)
+    },
+  }
+}
+
+/** Until nobody is connected, or speaks any more. Before it begins, the hot path has no part in it. */
+async function sayGoodbye({
+  server,
+  fetch,
+  listener,
+}: {
+  server: Serving
+  fetch: Fetch
+  listener: Listener | null
+}): Promise<void> {
+  let heardAt = performance.now()
+  const deadlineAt = heardAt + DRAIN_MS_MAX
+  server.reload({
+    routes: {},
+    async fetch(request) {
+      heardAt = performance.now()
+      const answer = await fetch(request)
+      answer.headers.set("connection", "close")
+      return answer
+    },
+  })
+  if (listener === null) {
+    await Bun.sleep(DRAIN_QUIET_MS)
+    void server.stop()
+  }
+  for (let now = heardAt; now < deadlineAt; now = performance.now()) {
+    if (listener?.connections() === 0) return
+    if (server.pendingRequests > 0) heardAt = now
+    if (now - heardAt >= DRAIN_QUIET_MS) return
+    await Bun.sleep(DRAIN_POLL_MS)
+  }
+}

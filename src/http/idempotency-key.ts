@@ -1,0 +1,27 @@
+import { Problem } from "../errors.ts"
+import { IDEMPOTENCY_KEY_CHARS_MAX } from "../limits.ts"
+import { refuseField } from "./violations.ts"
+
+const HEADER = "idempotency-key"
+/** Visible ASCII characters, as a header can carry them. */
+const PATTERN = `^[\\x21-\\x7e]{1,${IDEMPOTENCY_KEY_CHARS_MAX}}$`
+const WELL_FORMED = new RegExp(PATTERN)
+
+/** The Idempotency-Key of a request; null where it has none. Throws 422 where it is none. */
+export function readIdempotencyKey(headers: Headers): string | null {
+  const key = headers.get(HEADER)
+  if (key === null || WELL_FORMED.test(key)) return key
+  throw new Problem(
+    "validation_failed",
+    refuseField(
+      "/Idempotency-Key",
+      `Must be 1 to ${IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters.`,
+    ),
+  )
+}
+
+/** What the API document says of the header. */
+export function idempotencyParameter(description: string) {
+  const schema = { type: "string", pattern: PATTERN }
+  return { name: "Idempotency-Key", in: "header", required: false, description, schema }
+}

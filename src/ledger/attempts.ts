@@ -1,0 +1,118 @@
+import type { Redis } from "ioredis"
+import { randomChars } from "../ids.ts"
+import { IDEMPOTENCY_TTL_MS, UNFLUSHED_RECORDS_MAX } from "../limits.ts"
+import type { Batch } from "./batch.ts"
+import { holdsKey, memoKey, metaKey, otherKeyPrefix, reversedKey, streamKey } from "./keys.ts"
+import type { OpenedLedger } from "./opening.ts"
+import { runScript, type ScriptReply } from "./run-script.ts"
+
+/** One attempt each of the scripts of a slot: what they are called with, and nothing else. */
+
+export type SlotPlace = { partition: number; generation: number; slot: string }
+
+/** A batch under its number, as the script takes it: what is sent, and what a revoke needs later. */
+export type NumberedBatch = SlotPlace & {
+  number: number
+  accounts: readonly string[]
+  others: readonly string[]
+  items: Buffer
+}
+
+export function generationOf(opened: OpenedLedger, partition: number): number {
+  const generation = opened.generations[partition]
+  if (generation === undefined) throw new Error(`broken invariant: no partition ${partition}`)
+  return generation
+}
+
+export function sendBatch(
+  redis: Redis,
+  opened: OpenedLedger,
+  {
+    batch,
+    place,
+    number,
+    entryId,
+  }: { batch: Batch; place: SlotPlace; number: number; entryId: string },
+): Promise<ScriptReply> {
+  const { partition, generation, slot } = place
+  const keys = [
+    metaKey(partition),
+    streamKey(partition, generation),
+    memoKey(partition, generation, slot),
+  ]
+  const prefix = otherKeyPrefix(partition, generation)
+  const accounts = pushAll(keys, `${prefix}a:`, batch.accounts())
+  if (pushAll(keys, prefix, batch.others()) > 0) keys.push(holdsKey(partition, generation))
+  return runScript(redis, opened.scripts.decide, {
+    keys,
+    args: [
+      String(generation),
+      String(opened.partitions),
+      String(UNFLUSHED_RECORDS_MAX),
+      slot,
+      String(number),
+      entryId,
+      batch.items(),
+      String(accounts),
+      String(IDEMPOTENCY_TTL_MS),
+    ],
+  })
+}
+
+export function sendRevoke(
+  redis: Redis,
+  opened: OpenedLedger,
+  order: NumberedBatch,
+): Promise<ScriptReply> {
+  const { partition, generation, slot, number, items } = order
+  const keys = [
+    metaKey(partition),
+    streamKey(partition, generation),
+    memoKey(partition, generation, slot),
+    reversedKey(partition, generation),
+  ]
+  const prefix = otherKeyPrefix(partition, generation)
+  const accounts = pushAll(keys, `${prefix}a:`, order.accounts)
+  if (pushAll(keys, prefix, order.others) > 0) keys.push(holdsKey(partition, generation))
+  return runScript(redis, opened.scripts.revoke, {
+    keys,
+    args: [
+      String(generation),
+      String(opened.partitions),
+      slot,
+      String(number),
+      randomChars(8),
+      items,
+      String(accounts),
+    ],
+  })
+}
+
+export function sendOpenSlot(
+  redis: Redis,
+  opened: OpenedLedger,
+  { partition, generation, slot }: SlotPlace,
+): Promise<ScriptReply> {
+  return runScript(redis, opened.scripts.openSlot, {
+    keys: [metaKey(partition), memoKey(partition, generation, slot)],
+    args: [String(generation), String(opened.partitions)],
+  })
+}
+
+/** `settled`: the number of the slot's last batch; null where its process has ended. */
+export function sendCloseSlot(
+  redis: Redis,
+  opened: OpenedLedger,
+  { partition, generation, slot, settled }: SlotPlace & { settled: number | null },
+): Promise<ScriptReply> {
+  return runScript(redis, opened.scripts.closeSlot, {
+    keys: [memoKey(partition, generation, slot)],
+    args: [settled === null ? "" : String(settled)],
+  })
+}
+
+function pushAll(keys: string[], prefix: string, names: Iterable<string>): number {
+  const before = keys.length
+  for (const name of names) keys.push(prefix + name)
+  return keys.length - before
+}

@@ -1,0 +1,55 @@
+import type { Redis } from "ioredis"
+import { parseAccountId } from "../ids.ts"
+import { EXPIRIES_PER_SWEEP_MAX } from "../limits.ts"
+import { generationOf } from "./attempts.ts"
+import { createBatcher } from "./batcher.ts"
+import { holdsKey, otherKeyPrefix } from "./keys.ts"
+import type { Openings } from "./opening.ts"
+import { decodeHoldKeys } from "./records.ts"
+import type { RevokeFile } from "./revokes.ts"
+
+type Deps = { redis: Redis; openings: Openings; partition: number; log(message: string): void }
+
+/**
+ * Voids the holds whose time is over, so that a gateway that died keeps nobody's money. It sends
+ * them through a slot of its own, as gateways send theirs; the script compares the time again.
+ */
+export function createExpirer({ redis, openings, partition, log }: Deps) {
+  const batcher = createBatcher({
+    ...{ redis, openings, partition, log },
+    // A void that was not answered is found again by the next sweep.
+    revokeFile: NO_FILE,
+    onBatch: () => undefined,
+  })
+  return { sweep, stop: batcher.stop }
+
+  /** Voids what is due by `nowMs`, Redis's own time; answers how many holds it voided. */
+  async function sweep(nowMs: number): Promise<number> {
+    const opened = openings.current()
+    if (opened === null || batcher.state() !== "open") return 0
+    const generation = generationOf(opened, partition)
+    const due = await redis.zrangebyscore(
+      holdsKey(partition, generation),
+      ...(["-inf", nowMs, "LIMIT", 0, EXPIRIES_PER_SWEEP_MAX] as const),
+    )
+    if (due.length === 0) return 0
+    const prefix = `${otherKeyPrefix(partition, generation)}h:`
+    const states = await redis.mgetBuffer(...due.map((name) => prefix + name))
+    const outcomes = await Promise.all(
+      due.map((name, i) => {
+        const state = states[i]
+        if (!state) return null
+        const accountId = parseAccountId(`acct_${name.slice(0, 16)}`)
+        const hold = { accountId, name, generation, ...decodeHoldKeys(state) }
+        return batcher.voidHold(hold, { isExpiry: true, idempotency: null })
+      }),
+    )
+    return outcomes.filter((outcome) => outcome?.status === "voided").length
+  }
+}
+
+const NO_FILE: RevokeFile = {
+  open: () => Promise.resolve(),
+  write: () => Promise.resolve(),
+  close: () => Promise.resolve(),
+}

@@ -1,0 +1,58 @@
+import type { Redis } from "ioredis"
+import { type AccountId, partitionOf } from "../ids.ts"
+import type { Batcher } from "./batcher.ts"
+import { accountKey, metaKey } from "./keys.ts"
+import { readMeta } from "./meta.ts"
+import type { Openings } from "./opening.ts"
+import { type AccountState, decodeAccount, decodeMeta } from "./records.ts"
+
+export type ReadOutcome =
+  /** With the version of the service keys at the same moment. */
+  | { status: "found"; account: AccountState; servicesVersion: number }
+  | { status: "unknown" }
+  | { status: "unavailable" }
+
+export type Health = { status: "ready" } | { status: "unavailable"; reasons: string[] }
+
+export async function readAccount(
+  redis: Redis,
+  openings: Openings,
+  accountId: AccountId,
+): Promise<ReadOutcome> {
+  const opened = openings.current()
+  if (opened === null) return { status: "unavailable" }
+  const partition = partitionOf(accountId, opened.partitions)
+  const generation = opened.generations[partition] ?? 0
+  const key = accountKey(partition, generation, accountId)
+  const [meta, state] = await redis.mgetBuffer(metaKey(partition), key).catch(() => [null, null])
+  if (!meta) return { status: "unavailable" }
+  const { generation: current, services } = decodeMeta(meta)
+  if (current !== generation) return { status: "unavailable" }
+  if (!state) return { status: "unknown" }
+  return { status: "found", account: decodeAccount(state), servicesVersion: services }
+}
+
+export async function readHealth(
+  redis: Redis,
+  openings: Openings,
+  batchers: readonly Batcher[],
+): Promise<Health> {
+  const reasons: string[] = []
+  for (const [partition, batcher] of batchers.entries()) {
+    const state = batcher.state()
+    if (state !== "open") reasons.push(`partition ${partition} is ${state}`)
+  }
+  const opened = openings.current()
+  if (opened !== null && reasons.length === 0) {
+    const metas = await Promise.all(
+      batchers.map((_, partition) => readMeta(redis, partition).catch(() => null)),
+    )
+    for (const [partition, meta] of metas.entries()) {
+      if (meta === null) reasons.push(`partition ${partition} cannot be read from Redis`)
+      else if (meta.generation !== opened.generations[partition]) {
+        reasons.push(`partition ${partition} is fenced: Redis has generation ${meta.generation}`)
+      }
+    }
+  }
+  return reasons.length === 0 ? { status: "ready" } : { status: "unavailable", reasons }
+}

@@ -1,0 +1,163 @@
+import { afterEach, expect, test } from "bun:test"
+import { readFileSync } from "node:fs"
+import http from "node:http"
+import { join } from "node:path"
+import { connectSql } from "../db/connection.ts"
+import { commandOf, freePort } from "../src/embedded/processes.ts"
+import { connected, connectRedis } from "../src/ledger/redis.ts"
+import { auditBooks } from "../src/reconcile/audit.ts"
+import { createPlaces } from "./embedded/places.ts"
+import { call, type Callers, startCallers } from "./support/callers.ts"
+import { type Developer, newDeveloper } from "./support/developer.ts"
+import { eventually } from "./support/eventually.ts"
+import { runProgram } from "./support/program.ts"
+import { createRequest, register } from "./support/system.ts"
+
+const places = createPlaces()
+afterEach(places.clear)
+
+const ADMIN = { ADMIN_EMAIL: "admin@example.com", ADMIN_PASSWORD: "a password for tests" }
+const BALANCE_FEN = 1_000_000
+const BODY = { interface: "user.login" }
+
+async function startInstallation(gateways: number) {
+  const dataDir = join(places.make(), "data")
+  const port = await freePort()
+  const env = { ...ADMIN, DATA_DIR: dataDir, PORT: String(port), GATEWAYS: String(gateways) }
+  const program = runProgram(places, env)
+  await program.isUp()
+  const stores = JSON.parse(readFileSync(join(dataDir, "stores.json"), "utf8"))
+  return {
+    ...{ port, env, program, url: `http://127.0.0.1:${port}` },
+    redisUrl: String(stores.redis.url),
+    databaseUrl: String(stores.postgres.url),
+    gateways: () => gatewaysOf(program.child.pid),
+  }
+}
+
+/** The gateways of a supervisor, the oldest first. */
+function gatewaysOf(pid: number): number[] {
+  const listed = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim()
+  const children = listed.split(" ").map(Number)
+  return children.filter((child) => commandOf(child)?.includes("main.ts gateway"))
+}
+
+function clientOf(url: string) {
+  const request = createRequest(url)
+  return {
+    request,
+    register: () => register(request),
+    adminToken: async (): Promise<string> => {
+      const body = { email: ADMIN.ADMIN_EMAIL, password: ADMIN.ADMIN_PASSWORD }
+      return (await request("POST", "/v1/sessions", { body })).body.accessToken
+    },
+  }
+}
+
+/** Callers that keep their connection and callers that do not, each kind on its own account. */
+async function startBoth(url: string, port: number) {
+  const client = clientOf(url)
+  const keeping = await newDeveloper(client, { balanceFen: BALANCE_FEN })
+  const opening = await newDeveloper(client, { balanceFen: BALANCE_FEN })
+  const start = (developer: Developer, isKeepAlive: boolean) =>
+    startCallers({ port, keys: Array(12).fill(developer.key), isKeepAlive, body: BODY })
+  return [
+    { developer: keeping, callers: start(keeping, true) },
+    { developer: opening, callers: start(opening, false) },
+  ]
+}
+
+async function expectPaidOnce(
+  calls: { developer: Developer; callers: Callers }[],
+  stores: { databaseUrl: string; redisUrl: string },
+): Promise<void> {
+  for (const { developer, callers } of calls) {
+    expect(callers.answered(200)).toBeGreaterThan(100)
+    const { body } = await developer.balance()
+    expect(body.balanceFen).toBe(BALANCE_FEN - callers.answered(200))
+  }
+  const sql = connectSql(stores.databaseUrl, { max: 1, applicationName: "test" })
+  const redis = connectRedis(stores.redisUrl, { name: "test", commandTimeoutMs: 5_000 })
+  await connected(redis, 5_000)
+  expect((await auditBooks({ sql, redis })).findings).toEqual([])
+  redis.disconnect()
+  await sql.end()
+}
+
+test("gateways told to stop one after another under load fail no call, and charge each once", async () => {
+  const { url, port, gateways, program, ...stores } = await startInstallation(2)
+  const both = await startBoth(url, port)
+  for (let round = 0; round < 4; round++) {
+    const [oldest = 0] = gateways()
+    const before = both.map(({ callers }) => callers.answered(200))
+    process.kill(oldest, "SIGTERM")
+    await eventually(() => commandOf(oldest) === null && gateways().length === 2, {
+      timeoutMs: 30_000,
+    })
+    await eventually(() => both.every(({ callers }, i) => callers.answered(200) > (before[i] ?? 0)))
+  }
+  await Promise.all(both.map(({ callers }) => callers.stop()))
+  expect(both.map(({ callers }) => callers.failures())).toEqual([{}, {}])
+  await expectPaidOnce(both, stores)
+  expect(program.output()).toContain("was told to stop: starting another in its place.")
+  program.child.kill("SIGTERM")
+  expect((await program.ended()).code).toBe(0)
+}, 120_000)
+
+test("the only gateway is replaced without a failed call as well", async () => {
+  const { url, port, gateways, program, ...stores } = await startInstallation(1)
+  const both = await startBoth(url, port)
+  const [old = 0] = gateways()
+  process.kill(old, "SIGTERM")
+  await eventually(() => commandOf(old) === null, { timeoutMs: 30_000 })
+  await Promise.all(both.map(({ callers }) => callers.stop()))
+  expect(both.map(({ callers }) => callers.failures())).toEqual([{}, {}])
+  expect(gateways()).toHaveLength(1)
+  await expectPaidOnce(both, stores)
+  program.child.kill("SIGTERM")
+  expect((await program.ended()).code).toBe(0)
+}, 120_000)
+
+test("an orderly stop of everything under load answers every call that was taken", async () => {
+  const { url, port, env, program, ...stores } = await startInstallation(2)
+  const both = await startBoth(url, port)
+  await eventually(() => both.every(({ callers }) => callers.answered(200) > 500))
+  program.child.kill("SIGTERM")
+  expect((await program.ended()).code).toBe(0)
+  await Promise.all(both.map(({ callers }) => callers.stop()))
+  for (const { callers } of both) expect(Object.keys(callers.failures())).toEqual(["ECONNREFUSED"])
+
+  const again = runProgram(places, env)
+  await again.isUp()
+  await expectPaidOnce(both, stores)
+  again.child.kill("SIGTERM")
+  expect((await again.ended()).code).toBe(0)
+}, 120_000)
+
+test("a gateway started by hand says 503 at /readyz while calls succeed, then closes connections", async () => {
+  const { url, program, redisUrl, databaseUrl } = await startInstallation(1)
+  const developer = await newDeveloper(clientOf(url), { balanceFen: 1_000 })
+  const port = await freePort()
+  const env = { PORT: String(port), REDIS_URL: redisUrl, DATABASE_URL: databaseUrl }
+  const hand = runProgram(places, { ...env, STOP_NOTICE_SECONDS: "1" }, ["gateway"])
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+  const charge = { port, path: "/v1/charges", key: developer.key, body: BODY, agent }
+  const readyz = async () => (await call({ port, path: "/readyz", agent })).status
+  await eventually(async () => (await readyz()) === 200)
+
+  hand.child.kill("SIGTERM")
+  await eventually(async () => (await readyz()) === 503)
+  const during = await call(charge)
+  expect([during.status, during.headers.connection]).not.toContain("close")
+  expect(during.status).toBe(200)
+  const last = await eventually(async () => {
+    const answer = await call(charge)
+    expect(answer.status).toBe(200)
+    return answer.headers.connection === "close"
+  })
+  expect(last).toBeTrue()
+  expect(await call(charge).catch((error) => error.code)).toBe("ECONNREFUSED")
+  expect((await hand.ended()).code).toBe(0)
+  program.child.kill("SIGTERM")
+  expect((await program.ended()).code).toBe(0)
+}, 60_000)
