@@ -1,14 +1,14 @@
-import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Redis } from "ioredis"
 import { connectSql, type Sql } from "../db/connection.ts"
 import { migrate } from "../db/migrate.ts"
 import { startEmbeddedStores } from "../src/embedded/index.ts"
-import { endsWithParent, freePort, lastLineOf, stopChild } from "../src/embedded/processes.ts"
+import { freePort } from "../src/embedded/processes.ts"
 import { startKeeper } from "../src/ledger/open.ts"
 import { connected, connectRedis } from "../src/ledger/redis.ts"
-import { STOP_TIMEOUT_MS } from "../src/limits.ts"
+import { answering, startProgram } from "./programs.ts"
 
 export type Gateway = { url: string; pid: number; stop(): Promise<void> }
 
@@ -29,11 +29,9 @@ export const PARTS = ["gateway", "redis", "flusher", "postgres"] as const
 export type Part = (typeof PARTS)[number]
 
 type Log = (message: string) => void
-type Program = { pid: number; log: string; hasExited(): boolean; stop(): Promise<void> }
 
 const GATEWAY_ENTRY = join(import.meta.dir, "gateway.ts")
 const MAIN_ENTRY = join(import.meta.dir, "..", "src", "main.ts")
-const READY_TIMEOUT_MS = 15_000
 
 export async function startSystem({
   gateways: count,
@@ -55,7 +53,7 @@ export async function startSystem({
     stops.push(() => keeper.stop())
     const clients = await connectClients(stores)
     stops.push(() => clients.end())
-    const flusher = startProgram([MAIN_ENTRY, "flusher"], {
+    const flusher = startProgram([process.execPath, MAIN_ENTRY, "flusher"], {
       dir,
       name: "flusher",
       env: envOf(stores),
@@ -123,46 +121,8 @@ async function startOneGateway(options: {
   const name = `gateway-${port}`
   const dataDir = join(dir, name)
   const env = { ...envOf(stores), HOST: "127.0.0.1", PORT: String(port), DATA_DIR: dataDir }
-  const program = startProgram([...bunArgs, GATEWAY_ENTRY], { dir, name, env })
+  const program = startProgram([process.execPath, ...bunArgs, GATEWAY_ENTRY], { dir, name, env })
   const url = `http://127.0.0.1:${port}`
-  const deadlineAt = performance.now() + READY_TIMEOUT_MS
-  while (!(await isReady(url))) {
-    if (program.hasExited() || performance.now() > deadlineAt) {
-      await program.stop()
-      throw new Error(`a gateway did not become ready: ${lastLineOf(program.log)}`)
-    }
-    await Bun.sleep(20)
-  }
+  await answering(program, { url: `${url}/readyz`, isUp: (status) => status === 200 })
   return { url, pid: program.pid, stop: program.stop }
-}
-
-async function isReady(url: string): Promise<boolean> {
-  // Refused until it listens, which is what is being waited for.
-  const response = await fetch(`${url}/readyz`).catch(() => null)
-  return response?.ok ?? false
-}
-
-/** A process of ours as an operator would start it, with its output in a log. */
-function startProgram(
-  command: readonly string[],
-  { dir, name, env }: { dir: string; name: string; env: Record<string, string> },
-): Program {
-  const log = join(dir, `${name}.log`)
-  const output = openSync(log, "a")
-  const child = Bun.spawn([...endsWithParent("TERM"), process.execPath, ...command], {
-    cwd: dir,
-    env: { PATH: process.env.PATH ?? "", TZ: "UTC", ...env },
-    // A terminal's Ctrl-C must not reach it before it is stopped in order.
-    detached: true,
-    stdin: "ignore",
-    stdout: output,
-    stderr: output,
-  })
-  closeSync(output)
-  return {
-    pid: child.pid,
-    log,
-    hasExited: () => child.exitCode !== null || child.signalCode !== null,
-    stop: () => stopChild(child, { signal: "SIGTERM", timeoutMs: STOP_TIMEOUT_MS }),
-  }
 }

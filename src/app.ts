@@ -21,6 +21,8 @@ import { documentRoutes } from "./operations/openapi.ts"
 import { operationRoutes } from "./operations/routes.ts"
 import { createPasswords } from "./passwords.ts"
 import { redemptionRoutes } from "./redemption/routes.ts"
+import { type RequireService, reversalRoutes } from "./reversals/routes.ts"
+import { serviceKeyRoutes } from "./services/routes.ts"
 import { sessionRoutes } from "./sessions/routes.ts"
 
 export type AppDeps = {
@@ -28,9 +30,10 @@ export type AppDeps = {
   db: Database
   /** The raw client of the account plane. */
   sql: Sql
-  ledger: Pick<Ledger, "applyPending" | "readAccount" | "health">
+  ledger: Pick<Ledger, "applyPending" | "readAccount" | "raiseServices" | "health">
   metrics: Pick<Metrics, "text" | "contentType">
   guard: Guard
+  requireService: RequireService
   verifyKey(headers: Headers): Verification | Promise<Verification>
   /** The hot path, and whatever else is made outside. */
   plugins: readonly AnyElysia[]
@@ -41,7 +44,7 @@ const VERSION = "0.1.0"
 
 /** Every route of the HTTP surface. All are closed but those in `http/open-routes.ts`. */
 export function createApp(deps: AppDeps) {
-  const { config, db, sql, ledger, metrics, guard, plugins, log } = deps
+  const { config, db, sql, ledger, metrics, guard, requireService, plugins, log } = deps
   const { publicUrl, metricsToken, registrationsPerHour } = config
   const clientAddress = createClientAddress(config.trustedProxies)
   const attempts = createAttempts(sql)
@@ -66,6 +69,8 @@ export function createApp(deps: AppDeps) {
     .use(interfaceRoutes({ db }))
     .use(changeRoutes({ db, guard }))
     .use(redemptionRoutes({ sql, ledger, guard }))
+    .use(reversalRoutes({ sql, db, ledger, requireService }))
+    .use(serviceKeyRoutes({ sql, ledger, guard, clientAddress }))
     .use(adminRoutes({ sql, guard, clientAddress }))
     .use(operationRoutes({ sql, ledger, metrics, metricsToken, clientAddress }))
     .use(documentRoutes({ app, version: VERSION }))

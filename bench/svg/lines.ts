@@ -19,7 +19,8 @@ type Axis = readonly { at: number; name: string }[]
 const AXIS_WIDTH = 56
 const PLOT_HEIGHT = 240
 const LEFT = MARGIN + AXIS_WIDTH
-const RIGHT = WIDTH - MARGIN
+/** Half of the last mark's name stands beyond it. */
+const RIGHT = WIDTH - MARGIN - 24
 
 /** Lines over one x axis, whose marks are given, and a y axis from 0. */
 export function lines(options: {
@@ -77,5 +78,5 @@ function drawLine(
     const command = i === 0 ? "M" : "L"
     return `${command}${place.x(x).toFixed(1)} ${place.y(y).toFixed(1)}`
   })
-  return element("path", { class: `s${series % SERIES}`, d: steps.join("") })
+  return element("path", { class: `curve c${series % SERIES}`, d: steps.join("") })
 }

@@ -3,26 +3,33 @@ export type Picture = { file: string; svg: string }
 
 type Attributes = Readonly<Record<string, string | number>>
 
-/** Told apart without their colours too: by their order, and by the text beside them. */
-export const SERIES = 5
+type Colours = { ground: string; ink: string; faint: string; line: string; series: readonly string[] }
 
-// The ground is drawn, so that the text is legible wherever the picture is shown.
-const STYLE = `
-:root { --ground: #ffffff; --ink: #1f2328; --faint: #59636e; --line: #d1d9e0;
-  --s0: #0969da; --s1: #bf8700; --s2: #1a7f37; --s3: #cf222e; --s4: #8250df; }
+const LIGHT: Colours = {
+  ...{ ground: "#ffffff", ink: "#1f2328", faint: "#59636e", line: "#d1d9e0" },
+  series: ["#0969da", "#bf8700", "#1a7f37", "#cf222e", "#8250df"],
+}
+const DARK: Colours = {
+  ...{ ground: "#0d1117", ink: "#f0f6fc", faint: "#9198a1", line: "#3d444d" },
+  series: ["#58a6ff", "#d29922", "#3fb950", "#ff7b72", "#bc8cff"],
+}
+
+/** The ground is drawn as well, so that the text is legible wherever the picture is shown. */
+const STYLE = `text { font: 13px system-ui, sans-serif; } .title { font-size: 15px; font-weight: 600; }
+.curve { fill: none; stroke-width: 2; }
+${rulesOf(LIGHT)}
 @media (prefers-color-scheme: dark) {
-  :root { --ground: #0d1117; --ink: #f0f6fc; --faint: #9198a1; --line: #3d444d;
-    --s0: #58a6ff; --s1: #d29922; --s2: #3fb950; --s3: #ff7b72; --s4: #bc8cff; } }
-.ground { fill: var(--ground); } .line { stroke: var(--line); }
-text { font: 13px system-ui, sans-serif; fill: var(--ink); }
-text.faint { fill: var(--faint); } text.title { font-size: 15px; font-weight: 600; }
-.s0 { fill: var(--s0); } .s1 { fill: var(--s1); } .s2 { fill: var(--s2); }
-.s3 { fill: var(--s3); } .s4 { fill: var(--s4); }
-path { fill: none; stroke-width: 2; }
-path.s0 { stroke: var(--s0); } path.s1 { stroke: var(--s1); } path.s2 { stroke: var(--s2); }
-path.s3 { stroke: var(--s3); } path.s4 { stroke: var(--s4); }
-path.s0, path.s1, path.s2, path.s3, path.s4 { fill: none; }
-`
+${rulesOf(DARK)}
+}`
+
+/** Plain rules, and no variables: not every program that shows pictures knows those. */
+function rulesOf({ ground, ink, faint, line, series }: Colours): string {
+  return [
+    `.ground { fill: ${ground}; } text { fill: ${ink}; } .faint { fill: ${faint}; }`,
+    `.line { stroke: ${line}; }`,
+    ...series.map((colour, i) => `.s${i} { fill: ${colour}; } .c${i} { stroke: ${colour}; }`),
+  ].join("\n")
+}
 
 export function element(name: string, attributes: Attributes, children = ""): string {
   const written = Object.entries(attributes).map(([key, value]) => ` ${key}="${escaped(value)}"`)
@@ -62,6 +69,8 @@ export function picture(options: {
   return { file, svg: `${svg}\n` }
 }
 
+/** How many series have a colour of their own. */
+export const SERIES = LIGHT.series.length
 export const WIDTH = 760
 export const MARGIN = 24
 /** Where the drawing begins, below title and note. */

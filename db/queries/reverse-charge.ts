@@ -1,6 +1,6 @@
 import type { Sql } from "../connection.ts"
 
-export type Reversal = {
+export type ReversalAsked = {
   chargeId: string
   /** What the charge's id tells: its account, its number, and the month that it is in. */
   accountId: string
@@ -38,7 +38,7 @@ export type ReversalRow = {
  *
  * The balance is taken as flushed, plus credits on their way, as a redemption takes it.
  */
-export async function reverseCharge(sql: Sql, reversal: Reversal): Promise<ReversalRow> {
+export async function reverseCharge(sql: Sql, reversal: ReversalAsked): Promise<ReversalRow> {
   const { chargeId, accountId, seq, from, to, serviceKeyId, idempotencyDigest } = reversal
   const [row] = await sql<ReversalRow[]>`
     with service as (

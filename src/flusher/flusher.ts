@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis"
 import type { Sql } from "../../db/connection.ts"
 import { ensureMonth } from "../../db/queries/ensure-month.ts"
-import { flushBatch } from "../../db/queries/flush-batch.ts"
+import { type Flush, flushBatch } from "../../db/queries/flush-batch.ts"
 import { noteStop } from "../../db/queries/note-stop.ts"
 import { readWatermarks } from "../../db/queries/read-watermarks.ts"
 import { within } from "../deadline.ts"
@@ -48,6 +48,8 @@ export type FlusherDeps = {
 const FLUSH = { timeoutMs: FLUSH_DEADLINE_MS, what: "Postgres" }
 
 type Place = StreamPlace & { records: number }
+type Read = { entries: Entry[]; flush: Flush | null }
+type Prepared = { after: number; reading: Promise<Read> }
 type Flushed = { entryNumber: number; atMs: number }
 
 export function startFlusher({ redis, sql, openings, partition, log }: FlusherDeps): Flusher {
@@ -56,6 +58,8 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
   let wake: () => void = () => undefined
   let haltReason: string | null = null
   const months = new Set<string>()
+  /** What is read and composed while Postgres still writes what stands before it. */
+  let ahead: Prepared | null = null
   /** Flushed entries that are still in the stream, oldest first. */
   const tail: Flushed[] = []
   const running = run()
@@ -68,6 +72,7 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
         place = await step(place ?? (await locate()))
       } catch (error) {
         place = null
+        ahead = null
         isDone = isStopping
         await recover(error)
       }
@@ -78,26 +83,47 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
   async function step(place: Place): Promise<Place | null> {
     const startedAt = performance.now()
     // An answer that was on its way when it was asked to stop says nothing of what came since.
-    const isLast = isStopping
-    const entries = await readEntries(redis, place)
-    if (entries.length === 0) {
+    const isLast = isStopping && ahead === null
+    const { entries, flush } = await takeNext(place)
+    if (flush === null) {
       isDone = isLast
       await pause(FLUSH_INTERVAL_MS)
       return place
     }
     await ensureMonths(entries)
-    const flush = composeFlush(place, entries)
-    const flushed = await within(flushBatch(sql, flush), FLUSH)
+    const isBehind = flush.recordCount >= FLUSH_RECORDS_FULL
+    const writing = within(flushBatch(sql, flush), FLUSH)
+    if (isBehind) prepare({ ...place, ...flush.to })
+    const flushed = await writing
     if (flushed === null) {
+      ahead = null
       await pause(FLUSH_RETRY_MS)
       return null
     }
     await resumed()
     const next = { ...place, ...flush.to, records: flushed.records }
     await tell(next, entries)
-    const isBehind = flush.recordCount >= FLUSH_RECORDS_FULL
     if (!isBehind) await pause(FLUSH_INTERVAL_MS - (performance.now() - startedAt))
     return next
+  }
+
+  function takeNext(place: Place): Promise<Read> {
+    const prepared = ahead
+    ahead = null
+    return prepared?.after === place.entryNumber ? prepared.reading : read(place)
+  }
+
+  async function read(place: StreamPlace): Promise<Read> {
+    const entries = await readEntries(redis, place)
+    return { entries, flush: entries.length === 0 ? null : composeFlush(place, entries) }
+  }
+
+  /** Only where there is much to do: it makes Redis, this process and Postgres work at once. */
+  function prepare(place: StreamPlace): void {
+    const reading = read(place)
+    // Whoever takes it learns of its failure; nobody may ever take it.
+    reading.catch(() => undefined)
+    ahead = { after: place.entryNumber, reading }
   }
 
   async function locate(): Promise<Place> {

@@ -74,7 +74,7 @@ export async function decide<Decided extends { readonly status: string }>(
 
 const UNAVAILABLE: Unavailable = { status: "unavailable" }
 
-function isStale(outcome: { readonly status: string }): outcome is Stale {
+export function isStale(outcome: { readonly status: string }): outcome is Stale {
   switch (outcome.status) {
     case "account_unknown":
     case "auth_changed":
@@ -128,7 +128,7 @@ async function findNamed(
 }
 
 /** A Postgres that is away is an outcome here: other items of the same request may be paid. */
-async function learn(
+export async function learn(
   ...asked: [outcome: Stale, claim: Claim, payer: Payer, steps: DecideSteps]
 ): Promise<Found> {
   try {

@@ -1,6 +1,12 @@
 import { isLoopback } from "../config.ts"
 import type { Health } from "../ledger/ledger.ts"
-import { DRAIN_MS_MAX, DRAIN_POLL_MS, DRAIN_QUIET_MS, HANDSHAKE_MS } from "../limits.ts"
+import {
+  DRAIN_MS_MAX,
+  DRAIN_POLL_MS,
+  DRAIN_QUIET_MS,
+  HANDSHAKE_LOOPBACK_MS,
+  HANDSHAKE_MS,
+} from "../limits.ts"
 import { findListener, isMigrating, type Listener } from "./listener.ts"
 
 /** Whether another process took this one's place, or the whole installation stops. */
@@ -30,6 +36,7 @@ export type DrainOptions = {
  * leave by themselves → all have left, or nothing has come for DRAIN_QUIET_MS, or DRAIN_MS_MAX is over.
  */
 export function createDrain({ host, noticeMs, log }: DrainOptions) {
+  const handshakeMs = isLoopback(host) ? HANDSHAKE_LOOPBACK_MS : HANDSHAKE_MS
   let isAsked = false
 
   return {
@@ -46,7 +53,7 @@ export function createDrain({ host, noticeMs, log }: DrainOptions) {
       if (server === null) return
       const listener = findListener(server.port ?? 0)
       if (reason === "replaced" && isMigrating()) listener?.closeNow()
-      else await listener?.close({ handshakeMs: isLoopback(host) ? 0 : HANDSHAKE_MS })
+      else await listener?.close({ handshakeMs })
       await sayGoodbye({ server, fetch: app.fetch, listener })
       if (server.pendingRequests === 0) return
       log(`stopping: ${server.pendingRequests} calls did not end within ${DRAIN_MS_MAX} ms`)

@@ -14,6 +14,7 @@ import { createAuthenticator } from "./authenticate.ts"
 import { createDrain, type LeaveReason } from "./drain.ts"
 import { createGateway } from "./index.ts"
 import { createPriceList } from "./price.ts"
+import { createRequireService } from "./require-service.ts"
 import { createTokenBalance } from "./token-balance.ts"
 
 export type RunningGateway = {
@@ -80,6 +81,7 @@ export async function startGateway(
     ledger: { ...ledger, health: () => drain.health(ledger.health) },
     metrics,
     guard,
+    requireService: createRequireService(authenticator),
     verifyKey: authenticator.verify,
     plugins: [gateway, ...plugins],
     log,

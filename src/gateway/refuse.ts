@@ -1,6 +1,6 @@
-import type { ErrorCode, ProblemFields } from "../errors.ts"
-import { type Outgoing, writeProblem } from "../http/problem.ts"
-import type { HeaderMap } from "../http/request-id.ts"
+import { ERRORS, type ErrorCode, type ProblemFields } from "../errors.ts"
+import { type Outgoing, problemText, writeProblem } from "../http/problem.ts"
+import { type HeaderMap, requestIdOf } from "../http/request-id.ts"
 import { refuseField } from "../http/violations.ts"
 import { chargeId } from "../ids.ts"
 import type {
@@ -25,6 +25,8 @@ export type CallRefused =
   | { status: "interface_not_allowed"; interface: string }
   | { status: "amount_too_large" }
   | { status: "bad_idempotency_key" }
+  | { status: "operation_missing" }
+  | { status: "operation_ambiguous" }
   | { status: "field_missing"; path: string }
   | { status: "field_unwanted"; path: string }
 
@@ -37,6 +39,8 @@ export type Refusal = PayerRefused | CallRefused | LedgerRefused
 /** Whose call it is, what it would have taken, and of which interface it is counted as unpaid. */
 export type About = { payer: Payer | null; amountFen: number; interface?: string }
 
+const PASSED_ON = new Set<number>([401, 403, 503])
+
 type Told = { code: ErrorCode; fields: ProblemFields }
 
 /** Turns refusals into problems: the one place that knows which code each of them has. */
@@ -47,7 +51,7 @@ export function createRefuser({
   publicUrl: string
   unpaid: Pick<Unpaid, "refused" | "failed">
 }) {
-  return { describe, count, refuse }
+  return { describe, count, refuse, deny }
 
   /** The refusal is the answer: sets its status and headers, and gives its body. */
   function refuse(refusal: Refusal, about: About, set: Outgoing): string {
@@ -57,6 +61,19 @@ export function createRefuser({
     return writeProblem(code, fields, set)
   }
 
+  /**
+   * The refusal for a proxy that understands 401, 403 and 503 alone (nginx's auth_request): all
+   * others become 403. The code stands in a header, because such a proxy drops the body.
+   */
+  function deny(refusal: Refusal, about: About, set: Outgoing): string {
+    const text = refuse(refusal, about, set)
+    const { code, fields } = describe(refusal, about)
+    set.headers["x-billing-code"] = code
+    if (PASSED_ON.has(ERRORS[code].status)) return text
+    set.status = 403
+    return problemText(code, { ...fields, status: 403 }, requestIdOf(set.headers))
+  }
+
   /** A call that is no call, because its request is malformed, is not counted. */
   function count({ status }: Refusal, { payer, interface: name }: About): void {
     if (payer === null || name === undefined) return
@@ -64,6 +81,8 @@ export function createRefuser({
       case "field_missing":
       case "field_unwanted":
       case "bad_idempotency_key":
+      case "operation_missing":
+      case "operation_ambiguous":
         return
       case "unavailable":
         return unpaid.failed({ payer, interface: name })
@@ -93,6 +112,8 @@ export function createRefuser({
       case "interface_not_allowed":
       case "amount_too_large":
       case "bad_idempotency_key":
+      case "operation_missing":
+      case "operation_ambiguous":
       case "field_missing":
       case "field_unwanted":
         return describeRequest(refusal)
@@ -211,6 +232,10 @@ function describeRequest(refusal: CallRefused): Told {
     }
     case "bad_idempotency_key":
       return { code: "validation_failed", fields: BAD_IDEMPOTENCY_KEY }
+    case "operation_missing":
+      return { code: "validation_failed", fields: OPERATION_MISSING }
+    case "operation_ambiguous":
+      return { code: "validation_failed", fields: OPERATION_AMBIGUOUS }
     case "field_missing":
       return {
         code: "validation_failed",
@@ -227,6 +252,14 @@ function describeRequest(refusal: CallRefused): Told {
 const BAD_IDEMPOTENCY_KEY = refuseField(
   "/Idempotency-Key",
   `Must be 1 to ${IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters.`,
+)
+const OPERATION_MISSING = refuseField(
+  "/X-Original-URI",
+  "Send the call's own method and path, as X-Original-Method and X-Original-URI or as X-Forwarded-Method and X-Forwarded-Uri.",
+)
+const OPERATION_AMBIGUOUS = refuseField(
+  "/X-Forwarded-Uri",
+  "X-Original-* and X-Forwarded-* tell two calls apart: let the proxy remove what its callers send.",
 )
 const MISSING: Record<string, string> = {
   "/accountId": "With a service key, name who pays: either accountId or apiKey.",

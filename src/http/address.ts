@@ -28,6 +28,26 @@ export function createClientAddress(trustedProxies: readonly string[]): ClientAd
   }
 }
 
+/** How a client reached us, as a trusted proxy in front or the request itself says it. */
+export type Reached = { address: string; protocol: string; host: string }
+
+export function createReached(
+  trustedProxies: readonly string[],
+): (request: Request, server: AddressSource) => Reached {
+  const clientAddress = createClientAddress(trustedProxies)
+  const trusted = new Set(trustedProxies.map(plainAddress))
+  return (request, server) => {
+    const address = clientAddress(request, server)
+    const host = request.headers.get("host") ?? ""
+    // Most installations trust nobody: then the socket need not be asked again.
+    if (trusted.size === 0) return { address, protocol: "http", host }
+    const peer = plainAddress(server?.requestIP(request)?.address ?? UNKNOWN)
+    if (!trusted.has(peer)) return { address, protocol: "http", host }
+    const protocol = request.headers.get("x-forwarded-proto") === "https" ? "https" : "http"
+    return { address, protocol, host: request.headers.get("x-forwarded-host") ?? host }
+  }
+}
+
 /** Without port and brackets; an IPv4 address in IPv6 clothes is an IPv4 address. */
 function plainAddress(text: string): string {
   const bare = text.replace(/^\[(.*)\](:\d+)?$/, "$1").replace(/^(\d+(?:\.\d+){3}):\d+$/, "$1")

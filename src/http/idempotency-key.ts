@@ -22,6 +22,6 @@ export function readIdempotencyKey(headers: Headers): string | null {
 
 /** What the API document says of the header. */
 export function idempotencyParameter(description: string) {
-  const schema = { type: "string", pattern: PATTERN }
-  return { name: "Idempotency-Key", in: "header", required: false, description, schema }
+  const schema = { type: "string", pattern: PATTERN } as const
+  return { name: "Idempotency-Key", in: "header", required: false, description, schema } as const
 }

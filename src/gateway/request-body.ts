@@ -1,0 +1,48 @@
+import { SMALL_BODY_BYTES_MAX } from "../limits.ts"
+
+/** What is sent to the upstream; null: nothing. */
+export type ForwardedBody = ReadableStream<Uint8Array> | ArrayBuffer | null
+
+/** The length that a body announces; null: none, it comes piece by piece or not at all. */
+export function announcedBytes({ headers }: Request): number | null {
+  const length = headers.get("content-length")
+  return length === null ? null : Number(length)
+}
+
+/**
+ * A small body is read first: that costs less than streaming it (57 against 67 µs a call), and a
+ * caller who sends it slowly holds no money meanwhile. All others are streamed, no faster than the
+ * upstream takes them.
+ */
+export async function readBody(request: Request): Promise<ForwardedBody> {
+  const bytes = announcedBytes(request)
+  if (bytes === 0) return null
+  if (bytes !== null && bytes <= SMALL_BODY_BYTES_MAX) return request.arrayBuffer()
+  return request.body
+}
+
+/** The same stream, which fails once it is longer than `bytesMax`; `onExceeded` is told first. */
+export function limitBytes(
+  body: ReadableStream<Uint8Array>,
+  bytesMax: number,
+  onExceeded: () => void,
+): ReadableStream<Uint8Array> {
+  const reader = body.getReader()
+  let bytes = 0
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await reader.read()
+        if (done) return controller.close()
+        bytes += value.byteLength
+        if (bytes <= bytesMax) return controller.enqueue(value)
+        onExceeded()
+        controller.error(new RangeError("the body is too large"))
+        await reader.cancel()
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    // Nothing is read before the upstream asks for it.
+    { highWaterMark: 0 },
+  )
+}
