@@ -1,5 +1,6 @@
 import type { Proof } from "./books.ts"
 import type { Options } from "./options.ts"
+import type { Account } from "./seed.ts"
 import type { System } from "./system.ts"
 import type { Picture } from "./svg/picture.ts"
 import type { Target } from "./target.ts"
@@ -10,6 +11,8 @@ export type Bench = {
   system: System
   options: Options
   terminal: Terminal
+  /** A thousand or so, over which calls are spread; all are in the proof. */
+  accounts: readonly Account[]
   /** Every accepted charge is noted in it: the books are compared with it at the end. */
   proof: Proof
 }

@@ -27,6 +27,12 @@ export type System = {
 }
 export const PARTS = ["gateway", "redis", "flusher", "postgres"] as const
 export type Part = (typeof PARTS)[number]
+export const PART_NAMES: Record<Part, string> = {
+  gateway: "gateway",
+  redis: "Redis",
+  flusher: "flusher",
+  postgres: "Postgres",
+}
 
 type Log = (message: string) => void
 

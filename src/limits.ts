@@ -185,14 +185,19 @@ if (BATCH_ITEMS_MAX > FLUSH_RECORDS_MAX) {
   throw new RangeError("FLUSH_RECORDS_MAX must hold the records of a whole entry")
 }
 // A body of ours must be refused by us, with a problem that says so.
-if (Math.max(BODY_BYTES_MAX, BATCH_BODY_BYTES_MAX) >= SERVER_BODY_BYTES_MAX) {
-  throw new RangeError(
-    "SERVER_BODY_BYTES_MAX must be above BODY_BYTES_MAX and BATCH_BODY_BYTES_MAX",
-  )
+if (Math.max(BATCH_BODY_BYTES_MAX, INTERFACE_BODY_BYTES_MAX) >= SERVER_BODY_BYTES_MAX) {
+  throw new RangeError("SERVER_BODY_BYTES_MAX must be above every bound of a body")
+}
+if (BODY_BYTES_MAX > BATCH_BODY_BYTES_MAX) {
+  throw new RangeError("BATCH_BODY_BYTES_MAX must be BODY_BYTES_MAX or more")
 }
 // The sweep must not race the request that made the instruction.
 if (SWEEP_AGE_MS <= APPLY_DEADLINE_MS) {
   throw new RangeError("SWEEP_AGE_MS must outlast APPLY_DEADLINE_MS")
+}
+// A hold must outlast its upstream, the look at deadlines, and its capture.
+if (HOLD_MARGIN_MS <= WATCH_INTERVAL_MS + UNAVAILABLE_ANSWER_MS_MAX) {
+  throw new RangeError("HOLD_MARGIN_MS must outlast WATCH_INTERVAL_MS and a capture")
 }
 // A call whose key must be looked up answers in time as well.
 if (KEY_LOOKUP_MS >= UNAVAILABLE_ANSWER_MS_MAX) {

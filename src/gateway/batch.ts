@@ -12,7 +12,41 @@ import {
 } from "./decide.ts"
 import type { CallRefused, Refusal } from "./refuse.ts"
 
-export type ChargeDecision = Decision<Charged | Refusal>
+type ChargeDecision = Decision<Charged | Refusal>
+type GivenCharge = Wish & { idempotencyKey?: string }
+
+/** `POST /v1/charges/batch`. */
+export function createBatch({ steps, metrics, refuser }: CallDeps) {
+  return async function batch({
+    request,
+    body,
+    set,
+  }: {
+    request: Request
+    body: { items: GivenCharge[] }
+    set: Outgoing
+  }): Promise<string> {
+    const startedAt = performance.now()
+    const requestId = requestIdOf(set.headers)
+    const key = request.headers.get(IDEMPOTENCY_HEADER)
+    const calls = body.items.map((item, place) => callOf(request, requestId, item, keyOf(item, key, place)))
+    const answer = await handleBatch({ request, calls }, steps)
+    if (answer.status !== "decided") {
+      return refuser.refuse(answer, { payer: null, amountFen: 0 }, set)
+    }
+    const seconds = (performance.now() - startedAt) / 1_000
+    let isReplay = true
+    const results = answer.decisions.map(({ call, payer, outcome }) => {
+      metrics.chargeDecided(outcome.status, seconds)
+      if (payer !== null && outcome.status === "accepted") {
+        isReplay &&= outcome.isReplay
+        return chargeText(chargeIdOf(payer.accountId, outcome), outcome, saleOf(call, payer, outcome))
+      }
+      isReplay = false
+      return refuser.
+    })
+  }
+}
 
 /** One call of many, and who pays for it. */
 type Line = { call: Call; found: Found }

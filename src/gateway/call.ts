@@ -1,13 +1,14 @@
 import type { Charged, ChargeItem, Idempotency } from "../ledger/items.ts"
-import type { Ledger } from "../ledger/ledger.ts"
+import type { Ledger, ReadOutcome } from "../ledger/ledger.ts"
 import { chargeDetails } from "../ledger/records.ts"
+import type { Metrics } from "../metrics.ts"
 import { AMOUNT_FEN_MAX, type Fen, fen } from "../money.ts"
 import type { Sale } from "./answer.ts"
 import type { Payer } from "./authenticate.ts"
 import { type Claim, type DecideSteps, type Decision, decide, type Named } from "./decide.ts"
 import { asksOf, identify, isIdempotencyKey } from "./idempotency.ts"
 import type { Interfaces } from "./interfaces.ts"
-import type { CallRefused, Refusal } from "./refuse.ts"
+import type { About, CallRefused, Refusal, Refuser } from "./refuse.ts"
 
 /** What a request wants to pay for: a number of calls of an interface, or an amount as it is. */
 export type Wish = Named & {
@@ -36,11 +37,20 @@ export const UNPRICED = fen(0)
 /** What the record names where an amount is given and no interface. */
 export const CUSTOM = "custom"
 
-export type Prices = Pick<Interfaces, "priceOf" | "lookAgain">
+export type Prices = Pick<Interfaces, "priceOf" | "lookAgain" | "match">
 
+/** What calls are decided by. */
 export type CallSteps = DecideSteps & {
   prices: Prices
-  ledger: Pick<Ledger, "charge">
+  ledger: Pick<Ledger, "charge" | "hold" | "capture" | "voidHold">
+  readAccount(accountId: AccountId): Promise<ReadOutcome>
+}
+
+/** What the handlers of calls have in common. */
+export type CallDeps = {
+  steps: CallSteps
+  metrics: Pick<Metrics, "chargeDecided" | "counted">
+  refuser: Refuser
 }
 
 /** A charge, top to bottom: who pays, what it costs, and whether the balance covers it. */
@@ -139,4 +149,9 @@ export function saleOf({ wish }: Call, payer: Payer, { amountFen }: Charged): Sa
     // A replay tells what was paid then: the price may have changed since.
     priceFen: name === undefined ? 1 : amountFen / quantity,
   }
+}
+
+/** Whose call it is, for the refusal of it. */
+export function aboutOf({ wish, amountFen }: Call, payer: Payer | null): About {
+  return { payer, amountFen, interface: wish.interface ?? CUSTOM }
 }

@@ -61,6 +61,11 @@ export function decodeMeta(meta: Buffer): Meta {
   }
 }
 
+/** What an open hold reserves; null for one that is resolved. */
+export function decodeHeld(hold: Buffer): Fen | null {
+  return hold.readUInt8(0) === 1 ? fenAt(hold, 1) : null
+}
+
 /** The keys that a hold's resolution touches beside its account: of its API key and keyed request. */
 export function decodeHoldKeys(hold: Buffer): {
   keyId: string | null

@@ -6,6 +6,7 @@ import { auditInstructionNumbers } from "../../db/queries/audit-instruction-numb
 import { auditInstructions } from "../../db/queries/audit-instructions.ts"
 import { auditPositions } from "../../db/queries/audit-positions.ts"
 import { auditRedemptions } from "../../db/queries/audit-redemptions.ts"
+import { auditReversals } from "../../db/queries/audit-reversals.ts"
 import { listSnapshots, type Snapshot } from "../../db/queries/audit-snapshots.ts"
 import { auditTrialBalance } from "../../db/queries/audit-trial-balance.ts"
 import { auditUsage } from "../../db/queries/audit-usage.ts"
@@ -16,6 +17,7 @@ import { accountKey } from "../ledger/keys.ts"
 import { readMeta } from "../ledger/meta.ts"
 import type { Opening } from "../ledger/opening.ts"
 import { decodeAccount } from "../ledger/records.ts"
+import { sumHolds } from "./held.ts"
 
 /**
  * Recomputes the books from nothing: what `reconcile` proves while they are written, and all that is
@@ -117,6 +119,11 @@ async function auditSums(sql: Sql): Promise<string[]> {
         `${row.accountId}: redemption ${row.redemptionId} has ${row.instructions} instructions and ${row.records} records`,
     ),
     ...firstOf(
+      await auditReversals(sql),
+      (row) =>
+        `charge ${row.chargeId}: ${row.reversals} reversals ordered by ${row.instructions} instructions, ${row.records} records of it`,
+    ),
+    ...firstOf(
       await auditUsage(sql),
       (row) =>
         `${row.accountId}: usage of ${row.keyId} ${row.interface} at ${row.hour} is ${row.calls} calls, ${row.amountFen} fen; its charges are ${row.recordsCalls} calls, ${row.recordsFen} fen`,
@@ -134,13 +141,17 @@ async function compareStates(
   { sql, redis }: Stores,
   { opening, wanted }: { opening: Opening; wanted: string | null },
 ): Promise<string[]> {
-  const findings: string[] = []
+  const holds = await Promise.all(
+    opening.generations.map((generation, partition) => sumHolds(redis, { partition, generation })),
+  )
+  const findings = holds.flatMap((held) => held.findings)
   for (let after = ""; ; ) {
     const page = await listSnapshots(sql, { accountIds: wanted, after, limit: SNAPSHOTS_PAGE })
     for (let partition = 0; partition < opening.partitions; partition++) {
       const snapshots = page.filter((snapshot) => snapshot.partition === partition)
       const generation = opening.generations[partition] ?? 0
-      findings.push(...(await comparePage(redis, { snapshots, partition, generation })))
+      const heldFen = holds[partition]?.byAccount ?? new Map<string, number>()
+      findings.push(...(await comparePage(redis, { snapshots, partition, generation, heldFen })))
     }
     const last = page.at(-1)
     if (last === undefined || page.length < SNAPSHOTS_PAGE) return findings
@@ -150,17 +161,25 @@ async function compareStates(
 
 async function comparePage(
   redis: Redis,
-  page: { snapshots: readonly Snapshot[]; partition: number; generation: number },
+  page: {
+    snapshots: readonly Snapshot[]
+    partition: number
+    generation: number
+    heldFen: ReadonlyMap<string, number>
+  },
 ): Promise<string[]> {
-  const { snapshots, partition, generation } = page
+  const { snapshots, partition, generation, heldFen } = page
   if (snapshots.length === 0) return []
   const states = await redis.mgetBuffer(
     snapshots.map(({ accountId }) => accountKey(partition, generation, parseAccountId(accountId))),
   )
-  return snapshots.flatMap((snapshot, i) => compareState(snapshot, states[i] ?? null))
+  return snapshots.flatMap((snapshot, i) => {
+    const held = heldFen.get(snapshot.accountId.slice("acct_".length)) ?? 0
+    return compareState(snapshot, states[i] ?? null, held)
+  })
 }
 
-function compareState(snapshot: Snapshot, bytes: Buffer | null): string[] {
+function compareState(snapshot: Snapshot, bytes: Buffer | null, heldFen: number): string[] {
   if (bytes === null) return [`${snapshot.accountId}: is not in Redis`]
   const state = decodeAccount(bytes)
   const inRedis = [state.balanceFen, state.seq, state.instruction, state.authVersion, state.status]
@@ -170,6 +189,11 @@ function compareState(snapshot: Snapshot, bytes: Buffer | null): string[] {
   if (inRedis.join() !== inPostgres.join()) {
     findings.push(
       `${snapshot.accountId}: Redis has ${inRedis.join()}, its snapshot ${inPostgres.join()}`,
+    )
+  }
+  if (state.heldFen !== heldFen) {
+    findings.push(
+      `${snapshot.accountId}: ${state.heldFen} fen are held, its holds sum up to ${heldFen}`,
     )
   }
   if (state.heldFen > state.balanceFen)

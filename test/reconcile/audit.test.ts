@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import type { Sql } from "../../db/connection.ts"
 import { type AccountId, newId } from "../../src/ids.ts"
+import { fen } from "../../src/money.ts"
 import { type Audit, auditBooks } from "../../src/reconcile/audit.ts"
+import { chargeOf } from "../support/details.ts"
 import { startLedger, type TestLedger } from "../support/ledger.ts"
 import { keyOf } from "../support/scripts.ts"
 import { startStores } from "../support/stores.ts"
@@ -204,6 +206,14 @@ const cases: Case[] = [
     [/redemption rdm_\w+ has 0 instructions and 0 records$/],
   ],
   [
+    "a reversal was never ordered",
+    (sql, id) => sql`
+      insert into reversals (charge_id, account_id, amount_fen, instruction, service_key_id)
+      values ('chg_1', ${id}, 3, 9, 'svc_1')
+    `,
+    [/^charge chg_1: 1 reversals ordered by 0 instructions, 0 records of it$/],
+  ],
+  [
     "the watermark counts a record more",
     (sql) => sql`update partitions set records = records + 1`,
     [/12 records at 12 positions up to 12, and the watermark counts 13$/],
@@ -234,6 +244,29 @@ describe("it finds that", () => {
     await t.redis.del(key)
     expect(await audit()).toEqual([expect.stringMatching(/: is not in Redis$/)])
     await t.redis.set(key, state)
+    expect(await audit()).toEqual([])
+  })
+
+  test("more or less is held than the open holds sum up to", async () => {
+    await t.books()
+    const accountId = accounts[0] ?? accountMissing()
+    const hold = { ...chargeOf({ accountId, amountFen: fen(5) }), ttlMs: 60_000, isInternal: false }
+    expect((await t.ledger.hold(hold)).status).toBe("held")
+    const audit = async () => (await auditBooks({ sql: t.stores.sql, redis: t.redis })).findings
+    expect(await audit()).toEqual([])
+    const [name = ""] = await t.redis.zrange("{p0}:1:holds", "0", "0")
+    const state = await t.redis.getBuffer(`{p0}:1:h:${name}`)
+    if (state === null) throw new Error("the hold must be in Redis")
+    await t.redis.zrem("{p0}:1:holds", name)
+    expect(await audit()).toEqual([`${accountId}: 5 fen are held, its holds sum up to 0`])
+    await t.redis.zadd("{p0}:1:holds", 1, name)
+    await t.redis.set(`{p0}:1:h:${name}`, Buffer.from(state).fill(3, 0, 1))
+    expect(await audit()).toEqual([
+      `hold ${name} is among the open ones, and is not open`,
+      `${accountId}: 5 fen are held, its holds sum up to 0`,
+    ])
+    await t.redis.set(`{p0}:1:h:${name}`, state)
+    await t.redis.zadd("{p0}:1:holds", Date.now() + 60_000, name)
     expect(await audit()).toEqual([])
   })
 

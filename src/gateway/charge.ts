@@ -1,0 +1,38 @@
+import type { Outgoing } from "../http/problem.ts"
+import { requestIdOf } from "../http/request-id.ts"
+import { writeCharge } from "./answer.ts"
+import { aboutOf, type CallDeps, handleCharge, saleOf, UNPRICED, type Wish } from "./call.ts"
+import { IDEMPOTENCY_HEADER } from "./idempotency.ts"
+import { tellRate } from "./refuse.ts"
+
+/** `POST /v1/charges`. */
+export function createCharge({ steps, metrics, refuser }: CallDeps) {
+  return async function charge({
+    request,
+    body,
+    set,
+  }: {
+    request: Request
+    body: Wish
+    set: Outgoing
+  }): Promise<string> {
+    const startedAt = performance.now()
+    const call = {
+      request,
+      named: body,
+      wish: body,
+      requestId: requestIdOf(set.headers),
+      route: "POST /v1/charges",
+      idempotencyKey: request.headers.get(IDEMPOTENCY_HEADER),
+      isOnce: false,
+      amountFen: UNPRICED,
+    }
+    const { payer, outcome } = await handleCharge(call, steps)
+    metrics.chargeDecided(outcome.status, (performance.now() - startedAt) / 1_000)
+    if (payer === null || outcome.status !== "accepted") {
+      return refuser.refuse(outcome, aboutOf(call, payer), set)
+    }
+    tellRate(set.headers, payer, outcome.rate)
+    return writeCharge(outcome, saleOf(call, payer, outcome), set.headers)
+  }
+}
