@@ -3,7 +3,6 @@ import type { AccountId } from "../src/ids.ts"
 import type { Percentiles } from "./generator/histogram.ts"
 import type { Account } from "./seed.ts"
 
-
 /** What the generator has seen of one load: every answer, and nothing that was not answered. */
 export type Load = {
   calls: number

@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { runRound, type Scenario } from "./rounds.ts"
+import { noteAccepted } from "./books.ts"
+import { runRound } from "./rounds.ts"
+import type { Bench } from "./section.ts"
 import type { System } from "./system.ts"
-import type { Terminal } from "./terminal.ts"
 
 type Frame = { functionName: string; url: string; lineNumber: number }
 type Profile = {
@@ -17,13 +18,16 @@ const NAME = "gateway.cpuprofile"
 const WAIT_MICROS = 20_000
 
 /**
- * One round on a gateway of its own under Bun's profiler: where JavaScript spends its time. What
- * runs in the runtime itself (sockets, HTTP, garbage) is in it as one anonymous function.
+ * One round of charges on a gateway of its own under Bun's profiler: where JavaScript spends its
+ * time. What runs in the runtime itself (sockets, HTTP, garbage) is in it as one anonymous function.
  */
-export async function runProfile(
-  system: System,
-  options: { scenario: Scenario; connections: number; seconds: number; terminal: Terminal },
-): Promise<{ lines: string[]; load: Awaited<ReturnType<typeof runRound>>["load"] }> {
+export async function runProfile({
+  system,
+  accounts,
+  options,
+  terminal,
+  proof,
+}: Bench): Promise<string[]> {
   const gateway = await system.startGateway([
     "--cpu-prof",
     `--cpu-prof-dir=${system.dir}`,
@@ -34,9 +38,16 @@ export async function runProfile(
     gateways: [gateway],
     pids: () => ({ ...system.pids(), gateway: [gateway.pid] }),
   }
-  const { load } = await runRound(options.scenario, { ...options, system: profiled })
+  const scenario = { name: "profile", path: "/v1/charges", accounts, expects: 200 }
+  const { connections, seconds } = options
+  const { load } = await runRound(scenario, { system: profiled, connections, seconds, terminal })
+  noteAccepted(proof, load.accepted)
   await gateway.stop()
-  return { lines: topFunctions(readProfile(join(system.dir, NAME))), load }
+  return [
+    "",
+    "Where a gateway's JavaScript spends its time, per charge:",
+    ...topFunctions(readProfile(join(system.dir, NAME))),
+  ]
 }
 
 function readProfile(path: string): Profile {

@@ -1,11 +1,17 @@
 import { messageOf } from "../src/ticker.ts"
-import { checkBooks } from "./books.ts"
-import { type Options, readOptions } from "./options.ts"
-import { runOversell } from "./oversell.ts"
-import { runPairs } from "./pairs.ts"
+import { type Books, checkBooks } from "./books.ts"
+import { type Options, type PartOfRun, readOptions } from "./options.ts"
 import { runProfile } from "./profile.ts"
 import { describeMachine, keepReport, writeReport } from "./report.ts"
-import { makeScenarios, runScenarios } from "./scenarios.ts"
+import type { Bench, Section } from "./section.ts"
+import { runApi } from "./sections/api.ts"
+import { runBatch } from "./sections/batch.ts"
+import { runCharges } from "./sections/charges.ts"
+import { runLatency } from "./sections/latency.ts"
+import { runOversell } from "./sections/oversell.ts"
+import { runPairs } from "./sections/pairs.ts"
+import { runPeers } from "./sections/peers.ts"
+import { seedAccounts, seeded } from "./seed.ts"
 import { type System, startSystem } from "./system.ts"
 import { createTerminal, type Terminal } from "./terminal.ts"
 
@@ -13,6 +19,20 @@ import { createTerminal, type Terminal } from "./terminal.ts"
  * `npm run bench`: a whole installation on this machine, loaded, measured and audited. A run whose
  * books do not balance has no result: it prints what is wrong, and exits 1.
  */
+
+const RUN: Record<PartOfRun, (bench: Bench) => Promise<Section>> = {
+  charge: runCharges,
+  pairs: runPairs,
+  peers: runPeers,
+  api: runApi,
+  batch: runBatch,
+  latency: runLatency,
+  oversell: runOversell,
+}
+
+/** Enough for every round of every part. */
+const CREDIT_FEN = 10_000_000
+
 const terminal = createTerminal()
 try {
   process.exitCode = await main(readOptions(process.argv.slice(2)))
@@ -37,39 +57,33 @@ async function main(options: Options): Promise<number> {
 }
 
 async function measure(system: System, options: Options, { say }: Terminal): Promise<number> {
+  const startedAt = performance.now()
   say(`Making ${options.accounts} accounts ...`)
-  const scenarios = await makeScenarios(system, options)
-  const measured = await runScenarios(scenarios, { system, options, terminal })
-  const { pairs, loads: pairLoads } = await runPairs(scenarios, { system, options, terminal })
-  const loads = [...measured.loads, ...pairLoads]
-  const profile = options.isProfiled
-    ? await runProfile(system, { scenario: scenarios.charge, ...options, terminal })
-    : null
-  if (profile !== null) loads.push(profile.load)
-  say("Overselling ...")
-  const oversell = await runOversell(system)
-  loads.push(...oversell.loads)
+  const size = { count: options.accounts, creditFen: CREDIT_FEN }
+  const accounts = await seedAccounts(system.sql, size)
+  await seeded(system)
+  const proof = { accounts: [...accounts], accepted: new Map() }
+  const bench: Bench = { system, options, terminal, accounts, proof }
+  const sections: Section[] = []
+  for (const part of options.only) sections.push(await RUN[part](bench))
+  const profile = options.isProfiled ? await runProfile(bench) : []
   say("Auditing the books ...")
-  const accounts = [...new Set([...measured.accounts, oversell.account])]
-  const books = await checkBooks(system, { accounts, loads })
-  if (!oversell.isExact) {
-    const { accepted, refused, repeated } = oversell
-    books.findings.push(`oversell: ${accepted} accepted, ${refused} refused, ${repeated} times 503`)
-  }
+  const books = await checkBooks(system, proof)
   if (books.findings.length > 0) {
     say(["No result: the books do not balance.", ...books.findings].join("\n  "))
     return 1
   }
   const machine = await describeMachine(system)
-  const report = writeReport({ options, measured, pairs, oversell, books, machine })
-  say(`\n${report}`)
-  if (profile !== null) {
-    say(
-      ["", "Where a gateway's JavaScript spends its time, per charge:", ...profile.lines].join(
-        "\n",
-      ),
-    )
-  }
-  if (options.isWritten) keepReport(report)
+  const minutes = (performance.now() - startedAt) / 60_000
+  const report = writeReport({ options, sections, books: sentenceOf(books), machine, minutes })
+  say([report, ...profile].join("\n"))
+  if (options.isWritten) keepReport(report, sections)
   return 0
+}
+
+function sentenceOf({ accepted, records, fen }: Books): string {
+  return (
+    `Books: ${accepted} charges accepted = ${records} records of charges in Postgres = ` +
+    `${fen} fen deducted, in Redis and in Postgres, for each account too.`
+  )
 }

@@ -1,8 +1,8 @@
 import type { Proof } from "./books.ts"
 import type { Options } from "./options.ts"
 import type { Account } from "./seed.ts"
-import type { System } from "./system.ts"
 import type { Picture } from "./svg/picture.ts"
+import type { System } from "./system.ts"
 import type { Target } from "./target.ts"
 import type { Terminal } from "./terminal.ts"
 

@@ -1,5 +1,5 @@
-import type { Lag } from "./lag.ts"
 import type { Percentiles } from "./generator/histogram.ts"
+import type { Lag } from "./lag.ts"
 import type { Histogram } from "./metrics.ts"
 import type { Round } from "./rounds.ts"
 import { median } from "./target.ts"

@@ -70,214 +70,217 @@ end
 local items, at, bytes = ARGV[7], 1, #ARGV[7]
 local answers, records, answer_count, record_count, is_changed = {}, {}, 0, 0, false
 
-local function record(i, kind, amount, details)
-  record_count = record_count + 1
-  records[2 * record_count - 1] =
-    pack(RECORD, sub(KEYS[i + 3], -16), kind, seq[i], amount, balance[i], #details)
-  records[2 * record_count] = details
-end
-
--- What only special items need. `set` and `kept` hold what their keys will be, `kept` for a while.
-local CHARGE, HOLD, CAPTURE, VOID = 0, 1, 2, 3
-local KEYED, ONCE, LIMITED, SERVICE, UNVERIFIED, INTERNAL, EXPIRY = 4, 8, 16, 32, 64, 128, 256
-local EXTRA = "<I8I8I4I4I2"
-local LIMITS, COUNTER = "<I2I4I8I8I8I4I8", "<I4I4I8I4I8I8I8I8"
-local RESULT, RESULT_BYTES, CHARGED, HELD, RUNNING, VOIDED = "<BBc6I8I8I8I6I6", 44, 1, 2, 3, 4
-local HOLD_STATE, HOLD_BYTES, IS_OPEN, IS_CAPTURED, IS_VOIDED, IS_EXPIRED = "<BI8I8BI4I4I4c16c16", 62, 1, 2, 3, 4
-local NO_NAME = string.rep(" ", 16)
-local band, floor, ceil = bit.band, math.floor, math.ceil
-local others = 2 + account_count
-local value, set, kept, is_fresh, deleted, opened, closed = {}, {}, {}, {}, {}, {}, {}
-local day, month
-
-local function read(place)
-  if value[place] == nil then value[place] = found[others + place] end
-  return value[place]
-end
-
-local function name_of(place) return sub(KEYS[3 + account_count + place], -16) end
-
-local function keep(place, text)
-  value[place], kept[place] = text, text
-end
-
--- Days and months of Asia/Shanghai, which has no summer time: days since 1970, and year * 12 + month.
-local function find_today()
-  if day then return end
-  day = floor((now + 28800000) / 86400000)
-  local z = day + 719468
-  local era = floor(z / 146097)
-  local of_era = z - era * 146097
-  local year = floor((of_era - floor(of_era / 1460) + floor(of_era / 36524) - floor(of_era / 146096)) / 365)
-  local of_year = of_era - (365 * year + floor(year / 4) - floor(year / 100))
-  local from_march = floor((5 * of_year + 2) / 153)
-  month = (year + era * 400) * 12 + from_march + 2
-end
-
--- Outcome where a limit stands against the amount; else nil, and what the counter becomes.
-local function check_limits(limits, amount)
-  local place, version, daily, monthly, total, rate, expires = unpack_from(LIMITS, limits)
-  if expires > 0 and now >= expires then return 11 end
-  if place == 0 then return nil end
-  local counter = read(place)
-  if not counter then return 16 end
-  find_today()
-  local made, today, spent_day, this_month, spent_month, spent, tokens, tokens_at =
-    unpack_from(COUNTER, counter)
-  if made ~= version then return 16 end
-  if today ~= day then spent_day = 0 end
-  if this_month ~= month then spent_month = 0 end
-  local left, reset = 0, 0
-  if rate > 0 then
-    tokens = math.min(rate * 1000, tokens + (now - tokens_at) * rate)
-    left, reset = floor(tokens / 1000), ceil((1000 - tokens) / rate)
-    if tokens < 1000 then return 15, nil, 0, reset end
-    reset = ceil((rate * 1000 - tokens) / rate)
+-- What only special items need is made for the first of them: a batch of plain charges has none.
+-- `set` and `kept` hold what their keys will be, `kept` for a while.
+local CHARGE, HOLD, CAPTURE, VOID, EXTRA = 0, 1, 2, 3, "<I8I8I4I4I2"
+local value, set, kept, is_fresh, deleted, opened, closed, spend, resolve
+local function open_specials()
+  local function record(i, kind, amount, details)
+    record_count = record_count + 1
+    records[2 * record_count - 1] =
+      pack(RECORD, sub(KEYS[i + 3], -16), kind, seq[i], amount, balance[i], #details)
+    records[2 * record_count] = details
   end
-  if daily > 0 and spent_day + amount > daily then return 12, nil, left, reset end
-  if monthly > 0 and spent_month + amount > monthly then return 13, nil, left, reset end
-  if total > 0 and spent + amount > total then return 14, nil, left, reset end
-  if rate > 0 then
-    tokens, left = tokens - 1000, left - 1
-    reset = ceil(((left > 0 and rate * 1000 or 1000) - tokens) / rate)
+
+  local KEYED, ONCE, LIMITED, SERVICE, UNVERIFIED, INTERNAL, EXPIRY = 4, 8, 16, 32, 64, 128, 256
+  local LIMITS, COUNTER = "<I2I4I8I8I8I4I8", "<I4I4I8I4I8I8I8I8"
+  local RESULT, RESULT_BYTES, CHARGED, HELD, RUNNING, VOIDED = "<BBc6I8I8I8I6I6", 44, 1, 2, 3, 4
+  local HOLD_STATE, HOLD_BYTES, IS_OPEN, IS_CAPTURED, IS_VOIDED, IS_EXPIRED = "<BI8I8BI4I4I4c16c16", 62, 1, 2, 3, 4
+  local NO_NAME = string.rep(" ", 16)
+  local band, floor, ceil = bit.band, math.floor, math.ceil
+  local others = 2 + account_count
+  value, set, kept, is_fresh, deleted, opened, closed = {}, {}, {}, {}, {}, {}, {}
+  local day, month
+
+  local function read(place)
+    if value[place] == nil then value[place] = found[others + place] end
+    return value[place]
   end
-  return nil, pack(COUNTER, version, day, spent_day + amount, month, spent_month + amount, spent + amount,
-    tokens, now), left, reset
-end
 
--- What a hold reserved and did not take goes back to the budgets of its key.
-local function give_back(place, hold_day, hold_month, version, amount)
-  local counter = place > 0 and read(place)
-  if not counter or amount == 0 then return end
-  local made, today, spent_day, this_month, spent_month, spent, tokens, tokens_at =
-    unpack_from(COUNTER, counter)
-  if made ~= version then return end
-  if today == hold_day then spent_day = math.max(0, spent_day - amount) end
-  if this_month == hold_month then spent_month = math.max(0, spent_month - amount) end
-  value[place] = pack(COUNTER, made, today, spent_day, this_month, spent_month,
-    math.max(0, spent - amount), tokens, tokens_at)
-  set[place] = value[place]
-end
+  local function name_of(place) return sub(KEYS[3 + account_count + place], -16) end
 
--- The answer to a request whose key is known already; nil where it is not.
-local function repeated(place, print, is_once)
-  local result = read(place)
-  if not result then return nil end
-  local state, told, first, b, h, number, amount, then_at = unpack_from(RESULT, result)
-  if first ~= print then return { 8, 0, 0, 0, 0, 0, "" } end
-  if state == RUNNING then return { 9, 0, 0, 0, 0, 0, "" } end
-  if is_once then return { 10, b, h, number, amount, then_at, "" } end
-  local tail = sub(result, RESULT_BYTES + 1)
-  if is_fresh[place] then return { 23, b, h, number, amount, then_at, tail } end
-  -- A revoke must not take back what somebody has been told: it counts these.
-  keep(place, pack("<BB", state, math.min(255, told + 1)) .. sub(result, 3))
-  return { 7, b, h, number, amount, then_at, tail }
-end
-
-local function remember(place, state, print, i, number, amount, when, tail)
-  keep(place, pack(RESULT, state, 0, print, balance[i], held[i], number, amount, when) .. tail)
-  is_fresh[place] = true
-end
-
-local function spend(verb, flags, i, amount, version, details)
-  local key_place, print, limits, service, hold_place, ttl = 0, "", nil, 0, 0, 0
-  if band(flags, KEYED) > 0 then key_place, print, at = unpack_from("<I2c6", items, at) end
-  if band(flags, LIMITED) > 0 then limits, at = unpack_from("c42", items, at) end
-  if band(flags, SERVICE) > 0 then service, at = unpack_from("<I4", items, at) end
-  if verb == HOLD then hold_place, ttl, at = unpack_from("<I2I8", items, at) end
-
-  local before = balance[i]
-  if not before then return { 1, 0, 0, 0, 0, 0, "" } end
-  local b, h = before, held[i]
-  if status[i] ~= OPEN then return { status[i] == FROZEN and 2 or 3, b, h, 0, 0, 0, "" } end
-  if band(flags, UNVERIFIED) == 0 and auth[i] ~= version then return { 4, b, h, auth[i], 0, 0, "" } end
-  if band(flags, SERVICE) > 0 and service ~= services then return { 6, b, h, services, 0, 0, "" } end
-  local is_once = band(flags, ONCE) > 0
-  local answer = key_place > 0 and repeated(key_place, print, is_once)
-  if answer then return answer end
-  local outcome, counter, left, reset
-  if limits then outcome, counter, left, reset = check_limits(limits, amount) end
-  if is_saturated then outcome = 22 end
-  if not outcome and before - h < amount then outcome = 5 end
-  if outcome then return { outcome, b, h, seq[i], 0, 0, "", left, reset } end
-
-  is_changed = true
-  local counter_place, counter_version = 0, 0
-  if counter then
-    counter_place, counter_version = unpack_from("<I2I4", limits)
-    value[counter_place], set[counter_place] = counter, counter
+  local function keep(place, text)
+    value[place], kept[place] = text, text
   end
-  if verb == CHARGE then
-    balance[i], seq[i] = before - amount, seq[i] + 1
-    record(i, KIND_CHARGE, amount, details)
-    if key_place > 0 then remember(key_place, CHARGED, print, i, seq[i], amount, now, "") end
-    return { 0, balance[i], h, seq[i], amount, now, "", left, reset }
-  end
-  held[i] = h + amount
-  local expires, is_internal = now + ttl, band(flags, INTERNAL)
-  if counter then find_today() end
-  local state = pack(HOLD_STATE, IS_OPEN, amount, expires, is_internal > 0 and 1 or 0, day or 0, month or 0,
-    counter_version, counter and name_of(counter_place) or NO_NAME,
-    is_once and key_place > 0 and name_of(key_place) or NO_NAME) .. details
-  value[hold_place], set[hold_place] = state, state
-  local name = sub(KEYS[3 + account_count + hold_place], -32)
-  opened[name] = expires
-  if key_place > 0 then
-    remember(key_place, is_once and RUNNING or HELD, print, i, 0, amount, expires, is_once and "" or name)
-  end
-  return { 0, b, held[i], 0, amount, expires, name, left, reset }
-end
 
-local function resolve(verb, flags, i, amount)
-  local key_place, print, hold_place, counter_place, run_place = 0, ""
-  if band(flags, KEYED) > 0 then key_place, print, at = unpack_from("<I2c6", items, at) end
-  hold_place, counter_place, run_place, at = unpack_from("<I2I2I2", items, at)
+  -- Days and months of Asia/Shanghai, which has no summer time: days since 1970, and year * 12 + month.
+  local function find_today()
+    if day then return end
+    day = floor((now + 28800000) / 86400000)
+    local z = day + 719468
+    local era = floor(z / 146097)
+    local of_era = z - era * 146097
+    local year = floor((of_era - floor(of_era / 1460) + floor(of_era / 36524) - floor(of_era / 146096)) / 365)
+    local of_year = of_era - (365 * year + floor(year / 4) - floor(year / 100))
+    local from_march = floor((5 * of_year + 2) / 153)
+    month = (year + era * 400) * 12 + from_march + 2
+  end
 
-  local answer = key_place > 0 and repeated(key_place, print, false)
-  if answer then return answer end
-  local hold, b, h = read(hold_place), balance[i] or 0, held[i] or 0
-  if not hold or not balance[i] then return { 17, b, h, 0, 0, 0, "" } end
-  local state, reserved, expires, is_internal, hold_day, hold_month, version, counter_name, run_name =
-    unpack_from(HOLD_STATE, hold)
-  if state ~= IS_OPEN then return { state == IS_EXPIRED and 19 or 18, b, h, 0, 0, 0, "" } end
-  local is_expiry = band(flags, EXPIRY) > 0
-  if is_expiry and now < expires then return { 21, b, h, 0, 0, 0, "" } end
-  if verb == CAPTURE and now >= expires then return { 19, b, h, 0, 0, 0, "" } end
-  if amount > reserved then return { 20, b, h, 0, reserved, 0, "" } end
-
-  is_changed = true
-  local taken = verb == VOID and 0 or amount > 0 and amount or reserved
-  local details = sub(hold, HOLD_BYTES + 1)
-  held[i] = h - reserved
-  if taken > 0 then
-    balance[i], seq[i] = b - taken, seq[i] + 1
-    record(i, KIND_CAPTURE, taken, details)
-  end
-  if counter_place > 0 and name_of(counter_place) == counter_name then
-    give_back(counter_place, hold_day, hold_month, version, reserved - taken)
-  end
-  closed[#closed + 1] = sub(KEYS[3 + account_count + hold_place], -32)
-  if is_internal > 0 then
-    value[hold_place], set[hold_place], deleted[hold_place] = false, nil, true
-  else
-    local now_is = verb == CAPTURE and IS_CAPTURED or is_expiry and IS_EXPIRED or IS_VOIDED
-    set[hold_place] = nil
-    keep(hold_place, pack("B", now_is) .. sub(hold, 2))
-    is_fresh[hold_place] = true
-  end
-  if run_place > 0 and name_of(run_place) == run_name and read(run_place) then
-    local _, _, first = unpack_from(RESULT, read(run_place))
-    if taken > 0 then
-      remember(run_place, CHARGED, first, i, seq[i], taken, now, "")
-    else
-      value[run_place], kept[run_place], deleted[run_place] = false, nil, true
+  -- Outcome where a limit stands against the amount; else nil, and what the counter becomes.
+  local function check_limits(limits, amount)
+    local place, version, daily, monthly, total, rate, expires = unpack_from(LIMITS, limits)
+    if expires > 0 and now >= expires then return 11 end
+    if place == 0 then return nil end
+    local counter = read(place)
+    if not counter then return 16 end
+    find_today()
+    local made, today, spent_day, this_month, spent_month, spent, tokens, tokens_at =
+      unpack_from(COUNTER, counter)
+    if made ~= version then return 16 end
+    if today ~= day then spent_day = 0 end
+    if this_month ~= month then spent_month = 0 end
+    local left, reset = 0, 0
+    if rate > 0 then
+      tokens = math.min(rate * 1000, tokens + (now - tokens_at) * rate)
+      left, reset = floor(tokens / 1000), ceil((1000 - tokens) / rate)
+      if tokens < 1000 then return 15, nil, 0, reset end
+      reset = ceil((rate * 1000 - tokens) / rate)
     end
+    if daily > 0 and spent_day + amount > daily then return 12, nil, left, reset end
+    if monthly > 0 and spent_month + amount > monthly then return 13, nil, left, reset end
+    if total > 0 and spent + amount > total then return 14, nil, left, reset end
+    if rate > 0 then
+      tokens, left = tokens - 1000, left - 1
+      reset = ceil(((left > 0 and rate * 1000 or 1000) - tokens) / rate)
+    end
+    return nil, pack(COUNTER, version, day, spent_day + amount, month, spent_month + amount, spent + amount,
+      tokens, now), left, reset
   end
-  local tail = verb == CAPTURE and details or ""
-  if key_place > 0 then
-    remember(key_place, verb == CAPTURE and CHARGED or VOIDED, print, i, seq[i], taken, now, tail)
+
+  -- What a hold reserved and did not take goes back to the budgets of its key.
+  local function give_back(place, hold_day, hold_month, version, amount)
+    local counter = place > 0 and read(place)
+    if not counter or amount == 0 then return end
+    local made, today, spent_day, this_month, spent_month, spent, tokens, tokens_at =
+      unpack_from(COUNTER, counter)
+    if made ~= version then return end
+    if today == hold_day then spent_day = math.max(0, spent_day - amount) end
+    if this_month == hold_month then spent_month = math.max(0, spent_month - amount) end
+    value[place] = pack(COUNTER, made, today, spent_day, this_month, spent_month,
+      math.max(0, spent - amount), tokens, tokens_at)
+    set[place] = value[place]
   end
-  return { 0, balance[i], held[i], seq[i], taken, now, tail }
+
+  -- The answer to a request whose key is known already; nil where it is not.
+  local function repeated(place, print, is_once)
+    local result = read(place)
+    if not result then return nil end
+    local state, told, first, b, h, number, amount, then_at = unpack_from(RESULT, result)
+    if first ~= print then return { 8, 0, 0, 0, 0, 0, "" } end
+    if state == RUNNING then return { 9, 0, 0, 0, 0, 0, "" } end
+    if is_once then return { 10, b, h, number, amount, then_at, "" } end
+    local tail = sub(result, RESULT_BYTES + 1)
+    if is_fresh[place] then return { 23, b, h, number, amount, then_at, tail } end
+    -- A revoke must not take back what somebody has been told: it counts these.
+    keep(place, pack("<BB", state, math.min(255, told + 1)) .. sub(result, 3))
+    return { 7, b, h, number, amount, then_at, tail }
+  end
+
+  local function remember(place, state, print, i, number, amount, when, tail)
+    keep(place, pack(RESULT, state, 0, print, balance[i], held[i], number, amount, when) .. tail)
+    is_fresh[place] = true
+  end
+
+  function spend(verb, flags, i, amount, version, details)
+    local key_place, print, limits, service, hold_place, ttl = 0, "", nil, 0, 0, 0
+    if band(flags, KEYED) > 0 then key_place, print, at = unpack_from("<I2c6", items, at) end
+    if band(flags, LIMITED) > 0 then limits, at = unpack_from("c42", items, at) end
+    if band(flags, SERVICE) > 0 then service, at = unpack_from("<I4", items, at) end
+    if verb == HOLD then hold_place, ttl, at = unpack_from("<I2I8", items, at) end
+
+    local before = balance[i]
+    if not before then return { 1, 0, 0, 0, 0, 0, "" } end
+    local b, h = before, held[i]
+    if status[i] ~= OPEN then return { status[i] == FROZEN and 2 or 3, b, h, 0, 0, 0, "" } end
+    if band(flags, UNVERIFIED) == 0 and auth[i] ~= version then return { 4, b, h, auth[i], 0, 0, "" } end
+    if band(flags, SERVICE) > 0 and service ~= services then return { 6, b, h, services, 0, 0, "" } end
+    local is_once = band(flags, ONCE) > 0
+    local answer = key_place > 0 and repeated(key_place, print, is_once)
+    if answer then return answer end
+    local outcome, counter, left, reset
+    if limits then outcome, counter, left, reset = check_limits(limits, amount) end
+    if is_saturated then outcome = 22 end
+    if not outcome and before - h < amount then outcome = 5 end
+    if outcome then return { outcome, b, h, seq[i], 0, 0, "", left, reset } end
+
+    is_changed = true
+    local counter_place, counter_version = 0, 0
+    if counter then
+      counter_place, counter_version = unpack_from("<I2I4", limits)
+      value[counter_place], set[counter_place] = counter, counter
+    end
+    if verb == CHARGE then
+      balance[i], seq[i] = before - amount, seq[i] + 1
+      record(i, KIND_CHARGE, amount, details)
+      if key_place > 0 then remember(key_place, CHARGED, print, i, seq[i], amount, now, "") end
+      return { 0, balance[i], h, seq[i], amount, now, "", left, reset }
+    end
+    held[i] = h + amount
+    local expires, is_internal = now + ttl, band(flags, INTERNAL)
+    if counter then find_today() end
+    local state = pack(HOLD_STATE, IS_OPEN, amount, expires, is_internal > 0 and 1 or 0, day or 0, month or 0,
+      counter_version, counter and name_of(counter_place) or NO_NAME,
+      is_once and key_place > 0 and name_of(key_place) or NO_NAME) .. details
+    value[hold_place], set[hold_place] = state, state
+    local name = sub(KEYS[3 + account_count + hold_place], -32)
+    opened[name] = expires
+    if key_place > 0 then
+      remember(key_place, is_once and RUNNING or HELD, print, i, 0, amount, expires, is_once and "" or name)
+    end
+    return { 0, b, held[i], 0, amount, expires, name, left, reset }
+  end
+
+  function resolve(verb, flags, i, amount)
+    local key_place, print, hold_place, counter_place, run_place = 0, ""
+    if band(flags, KEYED) > 0 then key_place, print, at = unpack_from("<I2c6", items, at) end
+    hold_place, counter_place, run_place, at = unpack_from("<I2I2I2", items, at)
+
+    local answer = key_place > 0 and repeated(key_place, print, false)
+    if answer then return answer end
+    local hold, b, h = read(hold_place), balance[i] or 0, held[i] or 0
+    if not hold or not balance[i] then return { 17, b, h, 0, 0, 0, "" } end
+    local state, reserved, expires, is_internal, hold_day, hold_month, version, counter_name, run_name =
+      unpack_from(HOLD_STATE, hold)
+    if state ~= IS_OPEN then return { state == IS_EXPIRED and 19 or 18, b, h, 0, 0, 0, "" } end
+    local is_expiry = band(flags, EXPIRY) > 0
+    if is_expiry and now < expires then return { 21, b, h, 0, 0, 0, "" } end
+    if verb == CAPTURE and now >= expires then return { 19, b, h, 0, 0, 0, "" } end
+    if amount > reserved then return { 20, b, h, 0, reserved, 0, "" } end
+
+    is_changed = true
+    local taken = verb == VOID and 0 or amount > 0 and amount or reserved
+    local details = sub(hold, HOLD_BYTES + 1)
+    held[i] = h - reserved
+    if taken > 0 then
+      balance[i], seq[i] = b - taken, seq[i] + 1
+      record(i, KIND_CAPTURE, taken, details)
+    end
+    if counter_place > 0 and name_of(counter_place) == counter_name then
+      give_back(counter_place, hold_day, hold_month, version, reserved - taken)
+    end
+    closed[#closed + 1] = sub(KEYS[3 + account_count + hold_place], -32)
+    if is_internal > 0 then
+      value[hold_place], set[hold_place], deleted[hold_place] = false, nil, true
+    else
+      local now_is = verb == CAPTURE and IS_CAPTURED or is_expiry and IS_EXPIRED or IS_VOIDED
+      set[hold_place] = nil
+      keep(hold_place, pack("B", now_is) .. sub(hold, 2))
+      is_fresh[hold_place] = true
+    end
+    if run_place > 0 and name_of(run_place) == run_name and read(run_place) then
+      local _, _, first = unpack_from(RESULT, read(run_place))
+      if taken > 0 then
+        remember(run_place, CHARGED, first, i, seq[i], taken, now, "")
+      else
+        value[run_place], kept[run_place], deleted[run_place] = false, nil, true
+      end
+    end
+    local tail = verb == CAPTURE and details or ""
+    if key_place > 0 then
+      remember(key_place, verb == CAPTURE and CHARGED or VOIDED, print, i, seq[i], taken, now, tail)
+    end
+    return { 0, balance[i], held[i], seq[i], taken, now, tail }
+  end
 end
 
 while at <= bytes do
@@ -287,7 +290,8 @@ while at <= bytes do
   at = at + length
   answer_count = answer_count + 1
   if flags > 0 then
-    local verb = band(flags, 3)
+    if not spend then open_specials() end
+    local verb = flags % 4
     local a = verb < CAPTURE and spend(verb, flags, i, amount, version, details)
       or resolve(verb, flags, i, amount)
     answers[answer_count] = pack(REPLY, a[1], a[2], a[3], a[4])
@@ -342,13 +346,16 @@ if is_changed then
     end
   end
 end
+if not spend then
+  redis.call("MSET", unpack(writes))
+  return { "done", reply }
+end
+
 for place, text in pairs(set) do
   writes[last + 1], writes[last + 2] = KEYS[3 + account_count + place], text
   last = last + 2
 end
 redis.call("MSET", unpack(writes))
-if not has_others then return { "done", reply } end
-
 for place, text in pairs(kept) do
   local key = KEYS[3 + account_count + place]
   if is_fresh[place] then

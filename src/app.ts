@@ -7,10 +7,11 @@ import { changeRoutes } from "./changes/routes.ts"
 import type { Config } from "./config.ts"
 import type { ErrorCode } from "./errors.ts"
 import type { Verification } from "./gateway/authenticate.ts"
+import type { Interfaces } from "./gateway/interfaces.ts"
 import { createClientAddress } from "./http/address.ts"
 import { createAttempts } from "./http/attempts.ts"
 import { createGuard, type Guard } from "./http/authenticate.ts"
-import { createDoor } from "./http/door.ts"
+import { createDoor, type RequireService } from "./http/door.ts"
 import { createEdge } from "./http/edge.ts"
 import { interfaceRoutes } from "./interfaces/routes.ts"
 import { keyRoutes } from "./keys/routes.ts"
@@ -21,7 +22,7 @@ import { documentRoutes } from "./operations/openapi.ts"
 import { operationRoutes } from "./operations/routes.ts"
 import { createPasswords } from "./passwords.ts"
 import { redemptionRoutes } from "./redemption/routes.ts"
-import { type RequireService, reversalRoutes } from "./reversals/routes.ts"
+import { reversalRoutes } from "./reversals/routes.ts"
 import { serviceKeyRoutes } from "./services/routes.ts"
 import { sessionRoutes } from "./sessions/routes.ts"
 
@@ -31,6 +32,7 @@ export type AppDeps = {
   /** The raw client of the account plane. */
   sql: Sql
   ledger: Pick<Ledger, "applyPending" | "readAccount" | "raiseServices" | "health">
+  interfaces: Pick<Interfaces, "refresh">
   metrics: Pick<Metrics, "text" | "contentType">
   guard: Guard
   requireService: RequireService
@@ -44,12 +46,16 @@ const VERSION = "0.1.0"
 
 /** Every route of the HTTP surface. All are closed but those in `http/open-routes.ts`. */
 export function createApp(deps: AppDeps) {
-  const { config, db, sql, ledger, metrics, guard, requireService, plugins, log } = deps
+  const { config, db, sql, ledger, interfaces, metrics, guard, requireService, plugins, log } = deps
   const { publicUrl, metricsToken, registrationsPerHour } = config
   const clientAddress = createClientAddress(config.trustedProxies)
   const attempts = createAttempts(sql)
   const passwords = createPasswords()
-  const requireCredential = createDoor({ guard, verifyKey: (headers) => codeOf(deps, headers) })
+  const requireCredential = createDoor({
+    guard,
+    requireService,
+    verifyKey: (headers) => codeOf(deps, headers),
+  })
   const app = createEdge({ log, requireCredential })
   for (const plugin of plugins) app.use(plugin)
   return app
@@ -66,7 +72,7 @@ export function createApp(deps: AppDeps) {
     )
     .use(sessionRoutes({ sql, attempts, passwords, guard, clientAddress, publicUrl }))
     .use(keyRoutes({ sql, ledger, guard }))
-    .use(interfaceRoutes({ db }))
+    .use(interfaceRoutes({ db, sql, guard, clientAddress, onChange: interfaces.refresh }))
     .use(changeRoutes({ db, guard }))
     .use(redemptionRoutes({ sql, ledger, guard }))
     .use(reversalRoutes({ sql, db, ledger, requireService }))

@@ -9,6 +9,9 @@ import type { Replaceable } from "./restarts.ts"
 export const ROLES = ["gateway", "flusher"] as const
 export type Role = (typeof ROLES)[number]
 
+/** Bun sends 256 requests at a time to upstreams unless it is told otherwise before it starts. */
+export const UPSTREAM_CALLS = { BUN_CONFIG_MAX_HTTP_REQUESTS: "65336" } as const
+
 const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url))
 
 /** Starts a process of this program in a role, and resolves when it is ready. */

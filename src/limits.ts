@@ -121,10 +121,12 @@ export const INTERFACES_REFRESH_MS = 5_000
 /** How often, at most, the list is read because a call names what is not in it. */
 export const INTERFACES_RELOAD_MS = 250
 export const INTERFACES_LOAD_MS = 400
+export const UPSTREAM_TIMEOUT_MS_DEFAULT = 30_000
 export const UPSTREAM_TIMEOUT_MS_MIN = 100
 export const UPSTREAM_TIMEOUT_MS_MAX = 600_000
 /** What an interface may allow a request's body to have: 64 GiB. */
 export const INTERFACE_BODY_BYTES_MAX = 68_719_476_736
+export const INTERFACE_BODY_BYTES_DEFAULT = 1_073_741_824
 /** A body up to this length is read before it is forwarded; longer ones are streamed. */
 export const SMALL_BODY_BYTES_MAX = 65_536
 /** How often calls that wait for their upstream are looked at: for deadlines and hung-up callers. */
@@ -152,6 +154,10 @@ export const RECONCILE_RECORDS_MAX = 100_000
 export const STOP_TIMEOUT_MS = 10_000
 /** How long a gateway that starts waits for billing before it says that it listens. */
 export const GATEWAY_READY_MS = 5_000
+
+// ---- a proxy in front that asks /v1/authorize
+/** nginx takes a head of 4 KiB from whom it asks: a longer problem is told by its code alone. */
+export const PROBLEM_HEADER_CHARS_MAX = 2_000
 
 // ---- how a gateway process leaves
 /** How long it waits for the process that is started in its place. */

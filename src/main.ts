@@ -1,4 +1,4 @@
-import { ROLES, type Role } from "./children.ts"
+import { ROLES, type Role, UPSTREAM_CALLS } from "./children.ts"
 import { ConfigError, readConfig } from "./config.ts"
 import { codeOf, StartRefused } from "./embedded/processes.ts"
 import { startFlusherProcess } from "./flusher/process.ts"
@@ -61,6 +61,7 @@ async function runRole(role: Role): Promise<number> {
   if (stores === null) {
     throw new ConfigError(`The role ${role} needs REDIS_URL and DATABASE_URL: set both.`)
   }
+  if (role === "gateway") beginAnewWith(UPSTREAM_CALLS)
   const stopping = stopRequested()
   const supervisor = connectSupervisor()
   if (role === "flusher") {
@@ -78,6 +79,13 @@ async function runRole(role: Role): Promise<number> {
   await gateway.stop()
   await supervisor?.tellLast(await gateway.figures())
   return 0
+}
+
+/** The same process with more in its environment, unless it is there: Bun reads it at its start. */
+function beginAnewWith(more: Readonly<Record<string, string>>): void {
+  if (Object.keys(more).every((name) => process.env[name] !== undefined)) return
+  const words = [process.execPath, ...process.execArgv, ...process.argv.slice(1)]
+  process.execve?.(process.execPath, words, { ...process.env, ...more })
 }
 
 /** What is expected to happen is one sentence; what is not keeps its stack. */

@@ -1,6 +1,6 @@
 import { migrate } from "../db/migrate.ts"
 import { bootstrap } from "./accounts/bootstrap.ts"
-import { type Role, startRole } from "./children.ts"
+import { type Role, startRole, UPSTREAM_CALLS } from "./children.ts"
 import { type Config, isLoopback } from "./config.ts"
 import { composeBanner } from "./embedded/banner.ts"
 import { startEmbeddedStores } from "./embedded/index.ts"
@@ -114,8 +114,7 @@ function roleEnvironment(
   { redisUrl, databaseUrl }: Stores,
 ): Environment {
   return {
-    // Bun sends 256 requests at a time to upstreams unless it is told otherwise before it starts.
-    BUN_CONFIG_MAX_HTTP_REQUESTS: "65336",
+    ...UPSTREAM_CALLS,
     ...env,
     REDIS_URL: redisUrl,
     DATABASE_URL: databaseUrl,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test"
+import { availableParallelism } from "node:os"
 import { ConfigError, readConfig } from "../src/config.ts"
 
 const STORES = {
@@ -12,7 +13,8 @@ test("without any setting it is a local trial with stores of its own", () => {
     port: 8787,
     publicUrl: "http://127.0.0.1:8787",
     stores: null,
-    gateways: 1,
+    gateways: availableParallelism(),
+    stopNoticeMs: 0,
     partitions: 1,
     admin: null,
     registrationsPerHour: 5_000,
@@ -33,6 +35,7 @@ test("the settings of an installation arrive", () => {
     port: 80,
     publicUrl: "http://[::]:80",
     gateways: 4,
+    stopNoticeMs: 5_000,
     trustedProxies: ["10.0.0.1", "::1"],
     stores: { redisUrl: STORES.REDIS_URL, databaseUrl: STORES.DATABASE_URL },
     admin: { email: "admin@example.com", password: "12345678" },
@@ -55,6 +58,10 @@ describe("a wrong value is one sentence that names the setting", () => {
     [{ PORT: "http" }, 'PORT must be a whole number from 1 to 65535; it is "http".'],
     [{ PORT: "80.5" }, 'PORT must be a whole number from 1 to 65535; it is "80.5".'],
     [{ GATEWAYS: "257" }, 'GATEWAYS must be a whole number from 1 to 256; it is "257".'],
+    [
+      { STOP_NOTICE_SECONDS: "61" },
+      'STOP_NOTICE_SECONDS must be a whole number from 0 to 60; it is "61".',
+    ],
     [{ PARTITIONS: "-1" }, 'PARTITIONS must be a whole number from 1 to 1024; it is "-1".'],
     [{ REGISTRATIONS_PER_HOUR: "many" }, "REGISTRATIONS_PER_HOUR must be a whole number from 1"],
     [{ REDIS_URL: STORES.REDIS_URL }, "REDIS_URL is set without DATABASE_URL: set both"],

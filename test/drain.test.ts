@@ -1,7 +1,5 @@
 import { afterEach, expect, test } from "bun:test"
-import { readFileSync } from "node:fs"
 import http from "node:http"
-import { join } from "node:path"
 import { connectSql } from "../db/connection.ts"
 import { commandOf, freePort } from "../src/embedded/processes.ts"
 import { connected, connectRedis } from "../src/ledger/redis.ts"
@@ -10,56 +8,17 @@ import { createPlaces } from "./embedded/places.ts"
 import { type Callers, call, startCallers } from "./support/callers.ts"
 import { type Developer, newDeveloper } from "./support/developer.ts"
 import { eventually } from "./support/eventually.ts"
+import { type Installation, startInstallation } from "./support/installation.ts"
 import { runProgram } from "./support/program.ts"
-import { createRequest, register } from "./support/system.ts"
 
 const places = createPlaces()
 afterEach(places.clear)
 
-const ADMIN = { ADMIN_EMAIL: "admin@example.com", ADMIN_PASSWORD: "a password for tests" }
 const BALANCE_FEN = 1_000_000
 const BODY = { interface: "user.login" }
 
-async function startInstallation(gateways: number) {
-  const dataDir = join(places.make(), "data")
-  const port = await freePort()
-  const env = { ...ADMIN, DATA_DIR: dataDir, PORT: String(port), GATEWAYS: String(gateways) }
-  const program = runProgram(places, env)
-  await program.isUp()
-  return {
-    ...{ port, env, program, url: `http://127.0.0.1:${port}` },
-    stores: () => storesAt(dataDir),
-    gateways: () => gatewaysOf(program.child.pid),
-  }
-}
-
-function storesAt(dataDir: string): { redisUrl: string; databaseUrl: string } {
-  const { redis, postgres } = JSON.parse(readFileSync(join(dataDir, "stores.json"), "utf8"))
-  return { redisUrl: redis.url, databaseUrl: postgres.url }
-}
-
-/** The gateways of a supervisor, the oldest first. */
-function gatewaysOf(pid: number): number[] {
-  const listed = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim()
-  const children = listed.split(" ").map(Number)
-  return children.filter((child) => commandOf(child)?.includes("main.ts gateway"))
-}
-
-function clientOf(url: string) {
-  const request = createRequest(url)
-  return {
-    request,
-    register: () => register(request),
-    adminToken: async (): Promise<string> => {
-      const body = { email: ADMIN.ADMIN_EMAIL, password: ADMIN.ADMIN_PASSWORD }
-      return (await request("POST", "/v1/sessions", { body })).body.accessToken
-    },
-  }
-}
-
 /** Callers that keep their connection and callers that do not, each kind on its own account. */
-async function startBoth(url: string, port: number) {
-  const client = clientOf(url)
+async function startBoth({ client, port }: Installation) {
   const keeping = await newDeveloper(client, { balanceFen: BALANCE_FEN })
   const opening = await newDeveloper(client, { balanceFen: BALANCE_FEN })
   const start = (developer: Developer, isKeepAlive: boolean) =>
@@ -88,58 +47,55 @@ async function expectPaidOnce(
 }
 
 test("gateways told to stop one after another under load fail no call, and charge each once", async () => {
-  const { url, port, gateways, program, stores } = await startInstallation(2)
-  const both = await startBoth(url, port)
+  const installation = await startInstallation(places, { gateways: 2 })
+  const both = await startBoth(installation)
   for (let round = 0; round < 4; round++) {
-    const [oldest = 0] = gateways()
+    const [oldest = 0] = installation.gateways()
     const before = both.map(({ callers }) => callers.answered(200))
     process.kill(oldest, "SIGTERM")
-    await eventually(() => commandOf(oldest) === null && gateways().length === 2, {
-      timeoutMs: 30_000,
-    })
+    await eventually(() => commandOf(oldest) === null, { timeoutMs: 30_000 })
+    expect(installation.gateways()).toHaveLength(2)
     await eventually(() => both.every(({ callers }, i) => callers.answered(200) > (before[i] ?? 0)))
   }
   await Promise.all(both.map(({ callers }) => callers.stop()))
   expect(both.map(({ callers }) => callers.failures())).toEqual([{}, {}])
-  await expectPaidOnce(both, stores())
-  expect(program.output()).toContain("was told to stop: starting another in its place.")
-  program.child.kill("SIGTERM")
-  expect((await program.ended()).code).toBe(0)
+  await expectPaidOnce(both, installation.stores())
+  const { code, output } = await installation.stop()
+  expect(code).toBe(0)
+  expect(output.match(/was told to stop: starting another in its place/g)).toHaveLength(4)
 }, 120_000)
 
 test("the only gateway is replaced without a failed call as well", async () => {
-  const { url, port, gateways, program, stores } = await startInstallation(1)
-  const both = await startBoth(url, port)
-  const [old = 0] = gateways()
+  const installation = await startInstallation(places, { gateways: 1 })
+  const both = await startBoth(installation)
+  const [old = 0] = installation.gateways()
   process.kill(old, "SIGTERM")
   await eventually(() => commandOf(old) === null, { timeoutMs: 30_000 })
   await Promise.all(both.map(({ callers }) => callers.stop()))
   expect(both.map(({ callers }) => callers.failures())).toEqual([{}, {}])
-  expect(gateways()).toHaveLength(1)
-  await expectPaidOnce(both, stores())
-  program.child.kill("SIGTERM")
-  expect((await program.ended()).code).toBe(0)
+  expect(installation.gateways()).toHaveLength(1)
+  await expectPaidOnce(both, installation.stores())
+  expect((await installation.stop()).code).toBe(0)
 }, 120_000)
 
 test("an orderly stop of everything under load answers every call that was taken", async () => {
-  const { url, port, env, program, stores } = await startInstallation(2)
-  const both = await startBoth(url, port)
+  const installation = await startInstallation(places, { gateways: 2 })
+  const both = await startBoth(installation)
   await eventually(() => both.every(({ callers }) => callers.answered(200) > 500))
-  program.child.kill("SIGTERM")
-  expect((await program.ended()).code).toBe(0)
+  expect((await installation.stop()).code).toBe(0)
   await Promise.all(both.map(({ callers }) => callers.stop()))
   for (const { callers } of both) expect(Object.keys(callers.failures())).toEqual(["ECONNREFUSED"])
 
-  const again = runProgram(places, env)
+  const again = runProgram(places, installation.env)
   await again.isUp()
-  await expectPaidOnce(both, stores())
+  await expectPaidOnce(both, installation.stores())
   again.child.kill("SIGTERM")
   expect((await again.ended()).code).toBe(0)
 }, 120_000)
 
 test("a gateway started by hand says 503 at /readyz while calls succeed, then closes connections", async () => {
-  const { url, program, stores } = await startInstallation(1)
-  const developer = await newDeveloper(clientOf(url), { balanceFen: 1_000 })
+  const { client, stores, stop } = await startInstallation(places, { gateways: 1 })
+  const developer = await newDeveloper(client, { balanceFen: 1_000 })
   const port = await freePort()
   const { redisUrl, databaseUrl } = stores()
   const env = { PORT: String(port), REDIS_URL: redisUrl, DATABASE_URL: databaseUrl }
@@ -162,6 +118,5 @@ test("a gateway started by hand says 503 at /readyz while calls succeed, then cl
   expect(last).toBeTrue()
   expect(await call(charge).catch((error) => error.code)).toBe("ECONNREFUSED")
   expect((await hand.ended()).code).toBe(0)
-  program.child.kill("SIGTERM")
-  expect((await program.ended()).code).toBe(0)
+  expect((await stop()).code).toBe(0)
 }, 60_000)

@@ -28,6 +28,7 @@ function childWith(pid: number, word: string): number {
 const anEnvironment = async (): Promise<Environment> => ({
   DATA_DIR: join(places.make(), "data"),
   PORT: String(await freePort()),
+  GATEWAYS: "1",
 })
 
 test("it starts from nothing, replaces what dies, and stops in order, leaving no process", async () => {

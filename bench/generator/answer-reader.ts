@@ -92,7 +92,7 @@ type Head = {
 function readHead(bytes: Buffer): Head | "more" | "broken" {
   const end = bytes.indexOf("\r\n\r\n")
   if (end === -1) return "more"
-  const text = bytes.latin1Slice(0, end)
+  const text = bytes.toString("latin1", 0, end)
   const status = /^HTTP\/1\.[01] (\d{3})/.exec(text)?.[1]
   if (status === undefined) return "broken"
   const length = lengthOf(Number(status), text)
@@ -109,12 +109,15 @@ function lengthOf(status: number, text: string): Head["length"] | null {
 }
 
 /** The body of a chunked answer, and where it ends with its trailers. */
-function readChunks(bytes: Buffer, from: number): { body: Buffer; end: number } | "more" | "broken" {
+function readChunks(
+  bytes: Buffer,
+  from: number,
+): { body: Buffer; end: number } | "more" | "broken" {
   const chunks: Buffer[] = []
   for (let at = from; ; ) {
     const lineEnd = bytes.indexOf("\r\n", at)
     if (lineEnd === -1) return "more"
-    const size = /^([0-9a-f]{1,8})\s*(?:;.*)?$/i.exec(bytes.latin1Slice(at, lineEnd))?.[1]
+    const size = /^([0-9a-f]{1,8})\s*(?:;.*)?$/i.exec(bytes.toString("latin1", at, lineEnd))?.[1]
     if (size === undefined) return "broken"
     const length = Number.parseInt(size, 16)
     const dataAt = lineEnd + 2

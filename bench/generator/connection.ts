@@ -17,42 +17,19 @@ export type ConnectionHandlers = {
   closed(): void
 }
 
-/**
- * Plain sockets, because a generator must be cheap and must see when bytes come: `fetch` costs four
- * times as much, and chooses its connections by itself.
- */
+/** One connection, from the first attempt until `closed` has been told. */
 export function openConnection(target: Target, handlers: ConnectionHandlers): Connection {
   const reader = createAnswerReader()
   let socket: Bun.Socket | null = null
   let unsent: Uint8Array | null = null
   let isWaiting = false
   let isClosed = false
-
-  Bun.connect({
-    hostname: target.host,
-    port: target.port,
-    tls: target.isTls ? { serverName: target.host } : false,
-    socket: {
-      // Of a TLS connection the handshake tells that it is ready; its certificate is checked.
-      open: (opened) => (target.isTls ? undefined : begin(opened)),
-      handshake: (opened, isTrusted) => (isTrusted ? begin(opened) : closed()),
-      data: (_, bytes) => take(bytes),
-      drain: flush,
-      end: closed,
-      close: closed,
-      error: closed,
-      connectError: closed,
-    },
-  }).catch(closed)
-
+  connect(target, { opened, took, drained: flush, closed })
   return { send, close }
 
-  function begin(opened: Bun.Socket): void {
-    if (isClosed) {
-      opened.end()
-      return
-    }
-    socket = opened
+  function opened(made: Bun.Socket): void {
+    if (isClosed) return void made.end()
+    socket = made
     socket.setNoDelay(true)
     handlers.opened()
   }
@@ -66,29 +43,28 @@ export function openConnection(target: Target, handlers: ConnectionHandlers): Co
   /** A large request may not fit into the socket's buffer at once. */
   function flush(): void {
     if (unsent === null || socket === null || isClosed) return
-    const written = socket.write(unsent)
-    unsent = written < unsent.byteLength ? unsent.subarray(Math.max(0, written)) : null
+    const written = Math.max(0, socket.write(unsent))
+    unsent = written < unsent.byteLength ? unsent.subarray(written) : null
   }
 
-  function take(bytes: Buffer): void {
+  function took(bytes: Buffer): void {
     if (isClosed) return
-    // The socket's buffer is used again for what comes next.
-    const reading = reader.push(Buffer.from(bytes))
-    if (reading.state === "more") return
-    if (reading.state === "broken" || !isWaiting) return close()
-    answer(reading.answer)
+    const reading = reader.push(bytes)
+    if (reading.state === "answer" && isWaiting) answered(reading.answer)
+    else if (reading.state !== "more") close()
   }
 
-  function answer(complete: HttpAnswer): void {
+  function answered(answer: HttpAnswer): void {
     isWaiting = false
-    handlers.answered(complete)
-    if (complete.isLast) close()
+    handlers.answered(answer)
+    if (answer.isLast) close()
   }
 
+  /** The end of a connection may be what ends an answer. */
   function closed(): void {
     if (isClosed) return
     const last = isWaiting ? reader.end() : null
-    if (last?.state === "answer") answer(last.answer)
+    if (last?.state === "answer") answered(last.answer)
     close()
   }
 
@@ -98,4 +74,37 @@ export function openConnection(target: Target, handlers: ConnectionHandlers): Co
     socket?.end()
     handlers.closed()
   }
+}
+
+type SocketHandlers = {
+  opened(socket: Bun.Socket): void
+  took(bytes: Buffer): void
+  drained(): void
+  closed(): void
+}
+
+/**
+ * A plain socket, because a generator must be cheap and must see when bytes come: `fetch` costs four
+ * times as much, and chooses its connections by itself.
+ */
+function connect({ host, port, isTls }: Target, handlers: SocketHandlers): void {
+  const { opened, took, drained, closed } = handlers
+  const attempt = Bun.connect({
+    hostname: host,
+    port,
+    tls: isTls ? { serverName: host } : false,
+    socket: {
+      // With TLS it is ready when the handshake is over, and the certificate is trusted.
+      open: (socket) => (isTls ? undefined : opened(socket)),
+      handshake: (socket, isTrusted) => (isTrusted ? opened(socket) : closed()),
+      // The socket's buffer may be used again for what comes next.
+      data: (_, bytes) => took(Buffer.from(bytes)),
+      drain: drained,
+      end: closed,
+      close: closed,
+      error: closed,
+      connectError: closed,
+    },
+  })
+  attempt.catch(closed)
 }

@@ -11,7 +11,7 @@ import { closedLoop, openLoop, type Schedule } from "./schedule.ts"
  * for a connection or for this process, is left out of the figures.
  */
 export type Plan = {
-  target: Target
+  targets: readonly Target[]
   /** Whole requests, taken in turn. */
   requests: readonly Uint8Array[]
   connections: number
@@ -56,26 +56,14 @@ const TICK_MS = 1
 const GIVE_UP_POLL_MS = 100
 
 export function startGenerator(plan: Plan, observer: Observer): Generator {
-  const { requests, callsPerSecond, connections, timeoutMs } = plan
-  const latency = createHistogram()
-  const lateness = createHistogram()
-  const counts = { answers: 0, timely: 0, lost: 0, unsent: 0 }
+  const { timeoutMs } = plan
+  const figures = createFigures(observer)
   let endAt = Number.POSITIVE_INFINITY
   let schedule: Schedule | null = null
   const pool = createPool(plan, {
     freed: () => schedule && begin(schedule),
-    answered(call, answer) {
-      const now = performance.now()
-      const micros = (now - call.dueAt) * 1_000
-      counts.answers++
-      if (now <= endAt) counts.timely++
-      latency.record(micros)
-      observer.answered(call.place, answer, micros)
-    },
-    lost(call) {
-      counts.lost++
-      observer.lost(call.place)
-    },
+    answered: ({ place, dueAt }, answer) => figures.answered({ place, dueAt, endAt }, answer),
+    lost: ({ place }) => figures.lost(place),
   })
   return { finished: run().finally(pool.close), stop: () => void (endAt = performance.now()) }
 
@@ -83,24 +71,13 @@ export function startGenerator(plan: Plan, observer: Observer): Generator {
     await pool.ready
     const startAt = performance.now()
     endAt = Math.min(endAt, startAt + plan.seconds * 1_000)
-    const times = { requests: requests.length, startAt, endAt: () => endAt }
-    const due =
-      callsPerSecond === null
-        ? closedLoop({ ...times, connections })
-        : openLoop({ ...times, callsPerSecond })
+    const due = scheduleOf(plan, { startAt, endAt: () => endAt })
     schedule = due
     const overdue = setInterval(() => pool.giveUp(performance.now() - timeoutMs), GIVE_UP_POLL_MS)
     while (begin(due) || pool.underWay() > 0) await Bun.sleep(TICK_MS)
     clearInterval(overdue)
     const seconds = Math.max(0, endAt - startAt) / 1_000
-    const { answers, timely, lost, unsent } = counts
-    return {
-      ...{ answers, lost, unsent, seconds },
-      broken: pool.broken(),
-      callsPerSecond: seconds === 0 ? 0 : timely / seconds,
-      latency: latency.snapshot(),
-      lateness: lateness.snapshot(),
-    }
+    return { ...figures.read(seconds), broken: pool.broken() }
   }
 
   /** Sends what is due on the connections that are free; false: nothing more becomes due. */
@@ -112,7 +89,7 @@ export function startGenerator(plan: Plan, observer: Observer): Generator {
       if (dueAt > now) return true
       if (now - dueAt > timeoutMs) {
         due.take(0)
-        counts.unsent++
+        figures.unsent()
       } else if (!sendOne(pool, due, { dueAt, now })) return true
     }
   }
@@ -121,10 +98,51 @@ export function startGenerator(plan: Plan, observer: Observer): Generator {
     const connection = free.takeFree()
     if (connection === null) return false
     const place = due.take(connection)
-    const request = requests[place]
+    const request = plan.requests[place]
     if (request === undefined) throw new RangeError(`there is no request ${place}`)
-    lateness.record((now - dueAt) * 1_000)
+    figures.sent(now - dueAt)
     free.send(connection, request, { place, dueAt })
     return true
+  }
+}
+
+function scheduleOf(
+  { requests, connections, callsPerSecond }: Plan,
+  times: { startAt: number; endAt(): number },
+): Schedule {
+  const options = { requests: requests.length, ...times }
+  return callsPerSecond === null
+    ? closedLoop({ ...options, connections })
+    : openLoop({ ...options, callsPerSecond })
+}
+
+function createFigures(observer: Observer) {
+  const latency = createHistogram()
+  const lateness = createHistogram()
+  const counts = { answers: 0, timely: 0, lost: 0, unsent: 0 }
+  return {
+    sent: (lateMs: number) => lateness.record(lateMs * 1_000),
+    unsent: () => void counts.unsent++,
+    answered(call: { place: number; dueAt: number; endAt: number }, answer: HttpAnswer): void {
+      const now = performance.now()
+      const micros = (now - call.dueAt) * 1_000
+      counts.answers++
+      if (now <= call.endAt) counts.timely++
+      latency.record(micros)
+      observer.answered(call.place, answer, micros)
+    },
+    lost(place: number): void {
+      counts.lost++
+      observer.lost(place)
+    },
+    read(seconds: number): Omit<Generated, "broken"> {
+      const { answers, timely, lost, unsent } = counts
+      return {
+        ...{ answers, lost, unsent, seconds },
+        callsPerSecond: seconds === 0 ? 0 : timely / seconds,
+        latency: latency.snapshot(),
+        lateness: lateness.snapshot(),
+      }
+    },
   }
 }

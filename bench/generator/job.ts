@@ -5,7 +5,8 @@ import type { Call } from "./request.ts"
 
 /** What a generator process is asked to do. */
 export type Job = {
-  url: string
+  /** Connections are spread over them in turn. */
+  urls: readonly string[]
   /** Taken in turn. */
   calls: readonly Call[]
   /** Each call is a batch: what counts is the charges in its answer. */

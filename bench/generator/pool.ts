@@ -1,8 +1,6 @@
 import type { HttpAnswer } from "./answer-reader.ts"
-import { type Connection, openConnection, type Target } from "./connection.ts"
-
-/** A call under way, by the place of its request in the plan. */
-export type Call = { place: number; dueAt: number }
+import type { Target } from "./connection.ts"
+import { type Call, createSlot } from "./slot.ts"
 
 export type PoolHandlers = {
   /** A connection has become free. */
@@ -12,7 +10,7 @@ export type PoolHandlers = {
   lost(call: Call): void
 }
 
-/** A number of connections to one server; those that break are made anew. */
+/** A number of connections, spread over the servers in turn; those that break are made anew. */
 export type Pool = {
   /** Resolves when all are open for the first time; rejects where that takes too long. */
   ready: Promise<void>
@@ -27,98 +25,57 @@ export type Pool = {
   close(): void
 }
 
-type Slot = { connection: Connection; call: Call | null; sentAt: number; isOpen: boolean }
-
-const RECONNECT_MS = 100
 const CONNECT_TIMEOUT_MS = 5_000
-const NO_CONNECTION: Connection = { send: () => undefined, close: () => undefined }
 
 export function createPool(
-  { target, connections }: { target: Target; connections: number },
+  { targets, connections }: { targets: readonly Target[]; connections: number },
   handlers: PoolHandlers,
 ): Pool {
   const ready = Promise.withResolvers<void>()
-  const slots = Array.from(
-    { length: connections },
-    (): Slot => ({ connection: NO_CONNECTION, call: null, sentAt: 0, isOpen: false }),
-  )
+  const timer = setTimeout(() => ready.reject(unreachable(targets)), CONNECT_TIMEOUT_MS)
   const free: number[] = []
   const counts = { underWay: 0, broken: 0 }
-  let isClosed = false
-  const timer = setTimeout(() => ready.reject(unreachable(target)), CONNECT_TIMEOUT_MS)
-  for (const [number, slot] of slots.entries()) connect(number, slot)
-
+  const slots = Array.from({ length: connections }, (_, number) => makeSlot(number))
   return {
     ready: ready.promise.finally(() => clearTimeout(timer)),
     takeFree: () => free.shift() ?? null,
-    send,
+    send(connection, request, call) {
+      counts.underWay++
+      slots[connection]?.send(request, call)
+    },
     underWay: () => counts.underWay,
     broken: () => counts.broken,
-    giveUp,
-    close,
+    giveUp: (time) => slots.forEach((slot) => slot.giveUp(time)),
+    close: () => slots.forEach((slot) => slot.close()),
   }
 
-  function connect(number: number, slot: Slot): void {
-    slot.connection = openConnection(target, {
-      opened: () => {
-        slot.isOpen = true
-        release(number)
+  function makeSlot(number: number) {
+    const target = targets[number % targets.length]
+    if (target === undefined) throw new RangeError("there is no server to connect to")
+    return createSlot(target, {
+      freed() {
+        free.push(number)
         if (free.length === connections) ready.resolve()
+        handlers.freed()
       },
-      answered: (answer) => answered(number, slot, answer),
-      closed: () => closed(number, slot),
+      gone() {
+        const at = free.indexOf(number)
+        if (at >= 0) free.splice(at, 1)
+      },
+      answered(call, answer) {
+        counts.underWay--
+        handlers.answered(call, answer)
+      },
+      lost(call) {
+        counts.underWay--
+        handlers.lost(call)
+      },
+      broke: () => void counts.broken++,
     })
-  }
-
-  function send(number: number, request: Uint8Array, call: Call): void {
-    const slot = slots[number]
-    if (slot === undefined) throw new RangeError(`there is no connection ${number}`)
-    slot.call = call
-    slot.sentAt = performance.now()
-    counts.underWay++
-    slot.connection.send(request)
-  }
-
-  function answered(number: number, slot: Slot, answer: HttpAnswer): void {
-    const { call } = slot
-    if (call === null) return
-    slot.call = null
-    counts.underWay--
-    handlers.answered(call, answer)
-    if (!answer.isLast) release(number)
-  }
-
-  function release(number: number): void {
-    free.push(number)
-    handlers.freed()
-  }
-
-  function closed(number: number, slot: Slot): void {
-    const { call, isOpen } = slot
-    const at = free.indexOf(number)
-    if (at >= 0) free.splice(at, 1)
-    Object.assign(slot, { call: null, isOpen: false })
-    if (call !== null) {
-      counts.underWay--
-      handlers.lost(call)
-    }
-    if (isClosed) return
-    if (call !== null || !isOpen) counts.broken++
-    setTimeout(() => isClosed || connect(number, slot), RECONNECT_MS)
-  }
-
-  function giveUp(time: number): void {
-    for (const { call, sentAt, connection } of slots) {
-      if (call !== null && sentAt < time) connection.close()
-    }
-  }
-
-  function close(): void {
-    isClosed = true
-    for (const { connection } of slots) connection.close()
   }
 }
 
-function unreachable({ host, port }: Target): Error {
-  return new Error(`not all connections to ${host}:${port} could be made`)
+function unreachable(targets: readonly Target[]): Error {
+  const names = targets.map(({ host, port }) => `${host}:${port}`)
+  return new Error(`Not all connections to ${names.join(", ")} could be made.`)
 }

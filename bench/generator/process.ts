@@ -18,8 +18,8 @@ const startCpu = process.cpuUsage()
 const generator = startGenerator(
   {
     ...job,
-    target: parseServer(job.url).target,
-    requests: job.calls.map((call) => writeRequest(job.url, call)),
+    targets: job.urls.map((url) => parseServer(url).target),
+    requests: job.calls.map((call) => writeRequest(job.urls[0] ?? "", call)),
   },
   {
     answered(place, answer) {

@@ -9,7 +9,11 @@ export function parseServer(url: string): { target: Target; prefix: string; host
   const isTls = parsed.protocol === "https:"
   const port = Number(parsed.port || (isTls ? 443 : 80))
   const host = parsed.hostname.replace(/^\[(.*)\]$/, "$1")
-  return { target: { host, port, isTls }, prefix: parsed.pathname.replace(/\/$/, ""), host: parsed.host }
+  return {
+    target: { host, port, isTls },
+    prefix: parsed.pathname.replace(/\/$/, ""),
+    host: parsed.host,
+  }
 }
 
 export type Call = { path: string; key: string; body: string | null }

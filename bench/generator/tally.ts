@@ -21,7 +21,7 @@ export function tallyAnswer({ statuses, codes }: Tally, { status, body }: HttpAn
 
 /** The `code` of a problem; of an answer that is none, as a proxy in between may give, "other". */
 export function codeOf(body: Buffer): string {
-  return CODE.exec(body.latin1Slice())?.[1] ?? "other"
+  return CODE.exec(body.toString("latin1"))?.[1] ?? "other"
 }
 
 /** How many charges the answer to a batch has among its results. */

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs"
 import { Type } from "@sinclair/typebox"
 import { Elysia } from "elysia"
 import { availableCalls, formatCny } from "../../src/money.ts"
+import { setting } from "./setting.ts"
 
 /** An account as a peer knows it: who has the key. */
 export type PeerAccount = { id: string; key: string; keyId: string }
@@ -50,7 +51,14 @@ export function createPeerApp(charge: (call: PeerCall) => Promise<PeerOutcome>) 
       const amountFen = priceFen * quantity
       const requestId = randomUUID()
       set.headers["x-request-id"] = requestId
-      const call = { account, interface: body.interface, quantity, description, amountFen, requestId }
+      const call = {
+        account,
+        interface: body.interface,
+        quantity,
+        description,
+        amountFen,
+        requestId,
+      }
       const outcome = await charge(call)
       if (outcome.status !== "accepted") {
         return status(402, { code: outcome.status, balanceFen: outcome.balanceFen, requestId })
@@ -67,7 +75,12 @@ export function createPeerApp(charge: (call: PeerCall) => Promise<PeerOutcome>) 
 
 function describe(
   { account, interface: interfaceId, quantity, amountFen }: PeerCall,
-  { balanceFen, seq, at, priceFen }: { balanceFen: number; seq: number; at: Date; priceFen: number },
+  {
+    balanceFen,
+    seq,
+    at,
+    priceFen,
+  }: { balanceFen: number; seq: number; at: Date; priceFen: number },
 ) {
   const before = balanceFen + amountFen
   const balance = formatCny(balanceFen)
@@ -94,10 +107,4 @@ function describe(
 function readAccounts(): ReadonlyMap<string, PeerAccount> {
   const accounts: PeerAccount[] = JSON.parse(readFileSync(setting("ACCOUNTS_FILE"), "utf8"))
   return new Map(accounts.map((account) => [account.key, account]))
-}
-
-export function setting(name: string): string {
-  const value = process.env[name]
-  if (!value) throw new Error(`${name} is needed: run bench/run.ts`)
-  return value
 }

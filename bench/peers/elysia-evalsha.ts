@@ -1,14 +1,18 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Redis } from "ioredis"
-import { createPeerApp, setting } from "./app.ts"
+import { createPeerApp } from "./app.ts"
+import { setting } from "./setting.ts"
 
 /**
  * The build that comes to mind first: Elysia, ioredis, and one EVALSHA for each call. One connection
- * for all, as ioredis's README has it, with the script loaded once.
+ * for all, as ioredis's README has it, with the script loaded once. PEER_MODE=pipelined: ioredis
+ * puts the calls of one turn of the event loop into one write, which its README offers.
  */
 
-const redis = new Redis(setting("REDIS_URL"), { enableAutoPipelining: false })
+const redis = new Redis(setting("REDIS_URL"), {
+  enableAutoPipelining: setting("PEER_MODE") === "pipelined",
+})
 const text = readFileSync(join(import.meta.dir, "charge.lua"), "utf8")
 const sha = String(await redis.script("LOAD", text))
 

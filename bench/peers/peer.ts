@@ -11,11 +11,12 @@ export type Peer = {
   stop(): Promise<void>
 }
 
-export const PEER_NAMES = ["elysia", "nginx", "postgres", "statement"] as const
+export const PEER_NAMES = ["elysia", "pipelined", "nginx", "postgres", "statement"] as const
 export type PeerName = (typeof PEER_NAMES)[number]
 
 export const PEER_TITLES: Record<PeerName, string> = {
   elysia: "Elysia, one EVALSHA per call",
+  pipelined: "the same, ioredis pipelining by itself",
   nginx: "nginx with Lua, one EVALSHA per call",
   postgres: "Postgres alone, a transaction per call",
   statement: "Postgres alone, one statement per call",

@@ -1,5 +1,6 @@
 import postgres from "postgres"
-import { createPeerApp, type PeerCall, type PeerOutcome, setting } from "./app.ts"
+import { createPeerApp, type PeerCall, type PeerOutcome } from "./app.ts"
+import { setting } from "./setting.ts"
 
 /**
  * Postgres alone decides and records: the same app, postgres.js with its prepared statements and a
@@ -51,7 +52,9 @@ async function inOneStatement(call: PeerCall): Promise<PeerOutcome> {
 }
 
 async function short(accountId: string): Promise<PeerOutcome> {
-  const [row] = await sql<{ balance: string }[]>`select balance from accounts where id = ${accountId}`
+  const [row] = await sql<
+    { balance: string }[]
+  >`select balance from accounts where id = ${accountId}`
   return { status: "insufficient_balance", balanceFen: Number(row?.balance) }
 }
 

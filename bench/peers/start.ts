@@ -6,7 +6,14 @@ import { answering, startProgram } from "../programs.ts"
 import type { Peer, PeerName, PeerOptions } from "./peer.ts"
 import { type PeerStore, startPostgresStore, startRedisStore } from "./stores.ts"
 
-const APP_OF = { elysia: "elysia-evalsha.ts", postgres: "postgres.ts", statement: "postgres.ts" }
+type AppName = Exclude<PeerName, "nginx">
+
+const APP_OF: Record<AppName, { file: string; store: "REDIS_URL" | "DATABASE_URL" }> = {
+  elysia: { file: "elysia-evalsha.ts", store: "REDIS_URL" },
+  pipelined: { file: "elysia-evalsha.ts", store: "REDIS_URL" },
+  postgres: { file: "postgres.ts", store: "DATABASE_URL" },
+  statement: { file: "postgres.ts", store: "DATABASE_URL" },
+}
 
 /** Starts one; where this machine has no nginx with Lua, says so in a sentence. */
 export async function startPeer(name: PeerName, options: PeerOptions): Promise<Peer | string> {
@@ -19,17 +26,19 @@ export async function startPeer(name: PeerName, options: PeerOptions): Promise<P
   }
 }
 
-async function startApp(name: keyof typeof APP_OF, options: PeerOptions): Promise<Peer> {
-  const store = await (name === "elysia" ? startRedisStore(options) : startPostgresStore(options))
+async function startApp(name: AppName, options: PeerOptions): Promise<Peer> {
+  const app = APP_OF[name]
+  const start = app.store === "REDIS_URL" ? startRedisStore : startPostgresStore
+  const store = await start(options)
   const port = await freePort()
   const env = {
     PORT: String(port),
     ACCOUNTS_FILE: store.accountsFile,
     NODE_ENV: "production",
     PEER_MODE: name,
-    [name === "elysia" ? "REDIS_URL" : "DATABASE_URL"]: store.url,
+    [app.store]: store.url,
   }
-  const command = [process.execPath, join(import.meta.dir, APP_OF[name])]
+  const command = [process.execPath, join(import.meta.dir, app.file)]
   return serve(name, store, { command, port, options, env })
 }
 
@@ -49,7 +58,10 @@ async function startNginx(options: PeerOptions): Promise<Peer> {
   }
   const template = readFileSync(join(import.meta.dir, "nginx.conf"), "utf8")
   const config = join(dir, "nginx.conf")
-  writeFileSync(config, template.replaceAll(/\$(\w+)/g, (word, key) => settings[key] ?? word))
+  writeFileSync(
+    config,
+    template.replaceAll(/\$(\w+)/g, (word, key) => settings[key] ?? word),
+  )
   const command = ["nginx", "-p", dir, "-c", config, "-e", "stderr"]
   return serve("nginx", store, { command, port, options, env: {} })
 }

@@ -33,7 +33,9 @@ export function bars(options: {
   const { series, bars: rows } = options
   const sums = rows.map(({ parts }) => parts.reduce((sum, part) => sum + part, 0))
   const scale = (WIDTH - 2 * MARGIN - NAMES_WIDTH - VALUES_WIDTH) / Math.max(...sums, 1e-9)
-  const body = rows.map((bar, row) => drawBar(bar, { y: TOP + row * STEP, scale, sum: sums[row] ?? 0 }))
+  const body = rows.map((bar, row) =>
+    drawBar(bar, { y: TOP + row * STEP, scale, sum: sums[row] ?? 0 }),
+  )
   const end = TOP + rows.length * STEP
   const isNamed = series.length > 1
   return picture({

@@ -44,7 +44,12 @@ export function lines(options: {
     body: [
       ...yAxis.map(({ at, name }) => drawLevel(name, place.y(at))),
       ...xAxis.map(({ at, name }) =>
-        label(name, { class: "faint", x: place.x(at).toFixed(1), y: end + 18, "text-anchor": "middle" }),
+        label(name, {
+          class: "faint",
+          x: place.x(at).toFixed(1),
+          y: end + 18,
+          "text-anchor": "middle",
+        }),
       ),
       ...drawn.map(({ points }, series) => drawLine(points, { place, series })),
       legend(

@@ -3,7 +3,13 @@ export type Picture = { file: string; svg: string }
 
 type Attributes = Readonly<Record<string, string | number>>
 
-type Colours = { ground: string; ink: string; faint: string; line: string; series: readonly string[] }
+type Colours = {
+  ground: string
+  ink: string
+  faint: string
+  line: string
+  series: readonly string[]
+}
 
 const LIGHT: Colours = {
   ...{ ground: "#ffffff", ink: "#1f2328", faint: "#59636e", line: "#d1d9e0" },
@@ -81,7 +87,9 @@ export function legend(names: readonly string[], y: number): string {
   let x = MARGIN
   const parts: string[] = []
   for (const [series, name] of names.entries()) {
-    parts.push(element("rect", { class: `s${series % SERIES}`, x, y: y - 10, width: 12, height: 12 }))
+    parts.push(
+      element("rect", { class: `s${series % SERIES}`, x, y: y - 10, width: 12, height: 12 }),
+    )
     parts.push(label(name, { x: x + 18, y }))
     x += 18 + widthOf(name) + 22
   }

@@ -44,7 +44,7 @@ export async function reverseCharge(sql: Sql, reversal: ReversalAsked): Promise<
     with service as (
       select enabled from service_keys where id = ${serviceKeyId}
     ), account as (
-      select a.id, s.last_seq, coalesce(s.balance_fen, 0) + coalesce((
+      select a.id, coalesce(s.last_seq, 0) as last_seq, coalesce(s.balance_fen, 0) + coalesce((
           select sum(i.amount_fen) from instructions i
           where i.account_id = a.id and i.number > coalesce(s.instruction_number, 0)), 0)
         as balance_fen

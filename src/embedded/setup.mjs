@@ -1,5 +1,5 @@
 // Runs a command of this project on a machine that has Node 20 and npm, and nothing else:
-//   node src/embedded/setup.mjs [--with stores | redis-server | lua-check]... -- COMMAND ARGS...
+//   node src/embedded/setup.mjs [--with stores | redis-server | lua-check | nginx]... -- COMMAND ARGS...
 // Installs what is missing, then stays the command's parent until it ends. `stores` is Redis and
 // Postgres, unless REDIS_URL and DATABASE_URL name servers. Plain JavaScript without dependencies:
 // it runs before there are any.
@@ -25,10 +25,11 @@ const PACKAGES = {
     need: "Fengate needs redis-server 7.0 or newer",
   },
   "lua-check": { program: "luacheck", need: "The check of the Lua scripts needs luacheck" },
+  nginx: { program: "nginx", need: "The test of nginx's auth_request needs nginx" },
 }
 
-// Debian starts a service that it installs, and at each boot: ours is the only Redis that is
-// wanted, so a policy forbids the first while apt-get runs, and the second is switched off.
+// Debian starts a service that it installs, and at each boot: none is wanted but ours, so a policy
+// forbids the first while apt-get runs, and the second is switched off.
 const APT_GET = `
 set -e
 export DEBIAN_FRONTEND=noninteractive
@@ -42,7 +43,7 @@ fi
 apt-get update -q || true
 apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$1"
 if command -v systemctl > /dev/null; then
-  systemctl disable redis-server > /dev/null 2>&1 || true
+  systemctl disable "$1" > /dev/null 2>&1 || true
 fi
 `
 
@@ -179,7 +180,8 @@ function finishPostgres() {
 // ---- the packages of the system
 
 function programOf(name) {
-  const folders = (process.env.PATH ?? "").split(delimiter)
+  // Debian's nginx is where only an administrator's PATH looks.
+  const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin"]
   const programs = folders.map((folder) => join(folder, PACKAGES[name].program))
   return programs.find((program) => existsSync(program)) ?? null
 }

@@ -1,15 +1,24 @@
-import type { Charged } from "../ledger/items.ts"
+import type { Outgoing } from "../http/problem.ts"
+import { requestIdOf } from "../http/request-id.ts"
+import type { Charged, ChargeOutcome } from "../ledger/items.ts"
+import { chargeIdOf, tellCharge } from "./answer.ts"
 import type { Payer } from "./authenticate.ts"
-import { type Call, type CallSteps, itemOf, UNPRICED } from "./call.ts"
+import {
+  aboutOf,
+  type Call,
+  type CallDeps,
+  type CallSteps,
+  itemOf,
+  NOBODY,
+  UNPRICED,
+} from "./call.ts"
 import { type Decision, decide } from "./decide.ts"
 import { IDEMPOTENCY_HEADER } from "./idempotency.ts"
-import type { Interfaces } from "./interfaces.ts"
-import type { CallRefused, Refusal } from "./refuse.ts"
+import type { CallRefused, Refusal } from "./refusals.ts"
+import { tellRate } from "./refuse.ts"
 
 /** The operation that a reverse proxy asks about. */
 type Operation = { method: string; uri: string }
-
-export type AuthorizeSteps = CallSteps & { prices: Pick<Interfaces, "match"> }
 
 const ROUTE = "/v1/authorize"
 const FAMILIES = [
@@ -17,28 +26,48 @@ const FAMILIES = [
   { method: "x-forwarded-method", uri: "x-forwarded-uri" },
 ]
 
-export type Authorization = { call: Call; decision: Decision<Charged | Refusal> }
+/** `ANY /v1/authorize`. */
+export function createAuthorize({ steps, metrics, refuser }: CallDeps) {
+  return async function authorize({
+    request,
+    query,
+    set,
+  }: {
+    request: Request
+    query: { deny?: string }
+    set: Outgoing
+  }): Promise<string> {
+    const startedAt = performance.now()
+    const call: Call = {
+      request,
+      named: null,
+      wish: {},
+      requestId: requestIdOf(set.headers),
+      route: ROUTE,
+      idempotencyKey: request.headers.get(IDEMPOTENCY_HEADER),
+      // The answer of the API itself is what was paid for: it cannot be given again.
+      isOnce: true,
+      amountFen: UNPRICED,
+    }
+    const refuse = query.deny === undefined ? refuser.refuse : refuser.deny
+    const { payer, outcome } = await handleAuthorize(call, steps)
+    metrics.chargeDecided(outcome.status, (performance.now() - startedAt) / 1_000)
+    if (payer === null) return refuse(outcome, NOBODY, set)
+    if (outcome.status !== "accepted") return refuse(outcome, aboutOf(call, payer), set)
+    tellRate(set.headers, payer, outcome.rate)
+    tellCharge(set.headers, chargeIdOf(payer.accountId, outcome), outcome)
+    set.headers["x-account-id"] = payer.accountId
+    set.headers["x-key-id"] = payer.keyId
+    return ""
+  }
+}
 
 /** Charges the call that a reverse proxy is about to pass on. */
-export async function handleAuthorize(
-  { request, requestId }: { request: Request; requestId: string },
-  steps: AuthorizeSteps,
-): Promise<Authorization> {
-  const operation = readOperation(request)
-  const call: Call = {
-    request,
-    named: null,
-    wish: {},
-    requestId,
-    route: ROUTE,
-    idempotencyKey: request.headers.get(IDEMPOTENCY_HEADER),
-    // The answer of the API itself is what was paid for: it cannot be given again.
-    isOnce: true,
-    amountFen: UNPRICED,
-  }
-  return { call, decision: await decide<Charged | Refusal>(call, steps, charge) }
+function handleAuthorize(call: Call, steps: CallSteps): Promise<Decision<Charged | Refusal>> {
+  const operation = readOperation(call.request)
+  return decide<Charged | Refusal>(call, steps, charge)
 
-  async function charge(payer: Payer) {
+  async function charge(payer: Payer): Promise<ChargeOutcome | CallRefused> {
     if ("status" in operation) return operation
     const { method, uri } = operation
     const [path = ""] = uri.split("?")
@@ -48,7 +77,7 @@ export async function handleAuthorize(
       matched = steps.prices.match(method, path)
     }
     if (matched === null) {
-      return { status: "unknown_interface", interface: `${method} ${path}` } as const
+      return { status: "unknown_interface", interface: `${method} ${path}` }
     }
     call.wish.interface = matched.route.id
     call.route = `${method} ${path}`

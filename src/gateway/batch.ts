@@ -1,6 +1,20 @@
+import type { Outgoing } from "../http/problem.ts"
+import { requestIdOf } from "../http/request-id.ts"
 import type { Charged, ChargeOutcome } from "../ledger/items.ts"
+import { chargeIdOf, chargeText } from "./answer.ts"
 import type { Payer } from "./authenticate.ts"
-import { type Call, type CallSteps, chargeOf, handleCharge } from "./call.ts"
+import {
+  aboutOf,
+  type Call,
+  type CallDeps,
+  type CallSteps,
+  chargeOf,
+  handleCharge,
+  NOBODY,
+  saleOf,
+  UNPRICED,
+  type Wish,
+} from "./call.ts"
 import {
   type Decision,
   type Found,
@@ -9,11 +23,17 @@ import {
   learn,
   type PayerRefused,
   type Stale,
+  UNAVAILABLE,
 } from "./decide.ts"
-import type { CallRefused, Refusal } from "./refuse.ts"
+import { IDEMPOTENCY_HEADER } from "./idempotency.ts"
+import type { CallRefused, Refusal } from "./refusals.ts"
+import { tellRate } from "./refuse.ts"
 
+type BatchBody = { items: (Wish & { idempotencyKey?: string })[] }
 type ChargeDecision = Decision<Charged | Refusal>
-type GivenCharge = Wish & { idempotencyKey?: string }
+
+/** One call of many, and who pays for it. */
+type Line = { call: Call; found: Found }
 
 /** `POST /v1/charges/batch`. */
 export function createBatch({ steps, metrics, refuser }: CallDeps) {
@@ -23,40 +43,65 @@ export function createBatch({ steps, metrics, refuser }: CallDeps) {
     set,
   }: {
     request: Request
-    body: { items: GivenCharge[] }
+    body: BatchBody
     set: Outgoing
   }): Promise<string> {
     const startedAt = performance.now()
-    const requestId = requestIdOf(set.headers)
-    const key = request.headers.get(IDEMPOTENCY_HEADER)
-    const calls = body.items.map((item, place) => callOf(request, requestId, item, keyOf(item, key, place)))
+    const calls = readCalls(request, body, requestIdOf(set.headers))
     const answer = await handleBatch({ request, calls }, steps)
     if (answer.status !== "decided") {
-      return refuser.refuse(answer, { payer: null, amountFen: 0 }, set)
+      return refuser.refuse(answer, NOBODY, set)
     }
     const seconds = (performance.now() - startedAt) / 1_000
-    let isReplay = true
-    const results = answer.decisions.map(({ call, payer, outcome }) => {
-      metrics.chargeDecided(outcome.status, seconds)
-      if (payer !== null && outcome.status === "accepted") {
-        isReplay &&= outcome.isReplay
-        return chargeText(chargeIdOf(payer.accountId, outcome), outcome, saleOf(call, payer, outcome))
-      }
-      isReplay = false
-      return refuser.
+    const results = calls.map((call, place) => {
+      const decision = answer.decisions[place] ?? missing()
+      metrics.chargeDecided(decision.outcome.status, seconds)
+      return resultOf(call, decision)
     })
+    tellAll(set, answer.decisions)
+    return `{"results":[${results.join(",")}]}`
+  }
+
+  function resultOf(call: Call, { payer, outcome }: ChargeDecision): string {
+    if (payer === null) return refuser.refuseOne(outcome, NOBODY, call.requestId)
+    if (outcome.status !== "accepted") {
+      return refuser.refuseOne(outcome, aboutOf(call, payer), call.requestId)
+    }
+    const id = chargeIdOf(payer.accountId, outcome)
+    return chargeText(id, outcome, saleOf(call, payer, outcome))
   }
 }
 
-/** One call of many, and who pays for it. */
-type Line = { call: Call; found: Found }
+function readCalls(request: Request, { items }: BatchBody, requestId: string): Call[] {
+  const key = request.headers.get(IDEMPOTENCY_HEADER)
+  return items.map((wish, place) => ({
+    request,
+    named: wish,
+    wish,
+    requestId,
+    route: "POST /v1/charges/batch",
+    idempotencyKey: wish.idempotencyKey ?? (key === null ? null : `${key}#${place}`),
+    isOnce: false,
+    amountFen: UNPRICED,
+  }))
+}
+
+/** The headers of the whole: what the last of its calls has left to the key, and if all are old. */
+function tellAll(set: Outgoing, decisions: readonly ChargeDecision[]): void {
+  set.headers["content-type"] = "application/json"
+  const isReplay = ({ outcome }: ChargeDecision) => "isReplay" in outcome && outcome.isReplay
+  if (decisions.every(isReplay)) set.headers["idempotent-replayed"] = "true"
+  const last = decisions.findLast(({ outcome }) => "rate" in outcome && outcome.rate !== null)
+  if (last?.payer == null || last.payer.servicesVersion !== null) return
+  tellRate(set.headers, last.payer, "rate" in last.outcome ? last.outcome.rate : null)
+}
 
 /**
  * Charges many calls of one request, all at once: the ledger puts them into batches of its own. Each
  * is decided by itself, and what becomes of one is nothing to the others. Where nobody pays for any
  * of them, that alone is the answer.
  */
-export async function handleBatch(
+async function handleBatch(
   { request, calls }: { request: Request; calls: readonly Call[] },
   steps: CallSteps,
 ): Promise<PayerRefused | { status: "decided"; decisions: ChargeDecision[] }> {
@@ -68,21 +113,28 @@ export async function handleBatch(
 
   const lines = calls.map((call) => ({ call, found: payers.get(nameOf(call)) ?? caller }))
   const outcomes = await Promise.all(lines.map((line) => send(line, steps)))
+  const decisions: ChargeDecision[] = []
   const learnt = new Map<string, Promise<Found>>()
-  const decisions = lines.map(({ call, found }, place) => {
-    if (found.status !== "verified") return { payer: null, outcome: found }
+  const sentAgain: Promise<void>[] = []
+  for (const [place, { call, found }] of lines.entries()) {
     const outcome = outcomes[place] ?? missing()
-    return isStale(outcome) ? again(call, found.key, outcome) : { payer: found.key, outcome }
-  })
-  return { status: "decided", decisions: await Promise.all(decisions) }
+    if (found.status !== "verified") decisions[place] = { payer: null, outcome: found }
+    else if (!isStale(outcome)) decisions[place] = { payer: found.key, outcome }
+    else sentAgain.push(sendAgain(place, { call, payer: found.key, outcome }))
+  }
+  await Promise.all(sentAgain)
+  return { status: "decided", decisions }
 
   /** What the script knows better is asked for once for all calls of one payer. */
-  async function again(call: Call, payer: Payer, outcome: Stale): Promise<ChargeDecision> {
+  async function sendAgain(
+    place: number,
+    { call, payer, outcome }: { call: Call; payer: Payer; outcome: Stale },
+  ): Promise<void> {
     const name = nameOf(call)
     const learning = learnt.get(name) ?? learn(outcome, call, payer, steps)
     learnt.set(name, learning)
     await learning
-    return await handleCharge(call, steps)
+    decisions[place] = await handleCharge(call, steps)
   }
 }
 
@@ -97,7 +149,6 @@ async function findPayers(
     const name = nameOf(call)
     if (!naming.has(name)) naming.set(name, findPayer(call, steps))
   }
-  if (naming.size === 1) return new Map([["", caller]])
   const found = [...naming].map(async ([name, finding]) => [name, await finding] as const)
   return new Map(await Promise.all(found))
 }
@@ -111,13 +162,15 @@ function isUnknown(interfaceId: string | undefined, { prices }: CallSteps): bool
   return interfaceId !== undefined && prices.priceOf(interfaceId) === null
 }
 
+const UNSENT = Promise.resolve(UNAVAILABLE)
+
 function send(
   { call, found }: Line,
   { prices, ledger }: CallSteps,
-): Promise<ChargeOutcome> | CallRefused | null {
-  if (found.status !== "verified") return null
+): Promise<ChargeOutcome | CallRefused> {
+  if (found.status !== "verified") return UNSENT
   const item = chargeOf(call, found.key, prices)
-  return "status" in item ? item : ledger.charge(item)
+  return "status" in item ? Promise.resolve(item) : ledger.charge(item)
 }
 
 function missing(): never {

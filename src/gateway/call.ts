@@ -1,4 +1,5 @@
-import type { Charged, ChargeItem, Idempotency } from "../ledger/items.ts"
+import type { AccountId } from "../ids.ts"
+import type { Charged, ChargeItem, ChargeOutcome, Idempotency } from "../ledger/items.ts"
 import type { Ledger, ReadOutcome } from "../ledger/ledger.ts"
 import { chargeDetails } from "../ledger/records.ts"
 import type { Metrics } from "../metrics.ts"
@@ -8,7 +9,8 @@ import type { Payer } from "./authenticate.ts"
 import { type Claim, type DecideSteps, type Decision, decide, type Named } from "./decide.ts"
 import { asksOf, identify, isIdempotencyKey } from "./idempotency.ts"
 import type { Interfaces } from "./interfaces.ts"
-import type { About, CallRefused, Refusal, Refuser } from "./refuse.ts"
+import type { About, CallRefused, Refusal } from "./refusals.ts"
+import { type Refuser } from "./refuse.ts"
 
 /** What a request wants to pay for: a number of calls of an interface, or an amount as it is. */
 export type Wish = Named & {
@@ -151,7 +153,10 @@ export function saleOf({ wish }: Call, payer: Payer, { amountFen }: Charged): Sa
   }
 }
 
+/** Nothing is known yet of a call that is refused. */
+export const NOBODY: About = { payer: null, amountFen: 0 }
+
 /** Whose call it is, for the refusal of it. */
-export function aboutOf({ wish, amountFen }: Call, payer: Payer | null): About {
+export function aboutOf({ wish, amountFen }: Call, payer: Payer): About {
   return { payer, amountFen, interface: wish.interface ?? CUSTOM }
 }

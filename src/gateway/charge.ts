@@ -1,7 +1,15 @@
 import type { Outgoing } from "../http/problem.ts"
 import { requestIdOf } from "../http/request-id.ts"
 import { writeCharge } from "./answer.ts"
-import { aboutOf, type CallDeps, handleCharge, saleOf, UNPRICED, type Wish } from "./call.ts"
+import {
+  aboutOf,
+  type CallDeps,
+  handleCharge,
+  NOBODY,
+  saleOf,
+  UNPRICED,
+  type Wish,
+} from "./call.ts"
 import { IDEMPOTENCY_HEADER } from "./idempotency.ts"
 import { tellRate } from "./refuse.ts"
 
@@ -29,9 +37,8 @@ export function createCharge({ steps, metrics, refuser }: CallDeps) {
     }
     const { payer, outcome } = await handleCharge(call, steps)
     metrics.chargeDecided(outcome.status, (performance.now() - startedAt) / 1_000)
-    if (payer === null || outcome.status !== "accepted") {
-      return refuser.refuse(outcome, aboutOf(call, payer), set)
-    }
+    if (payer === null) return refuser.refuse(outcome, NOBODY, set)
+    if (outcome.status !== "accepted") return refuser.refuse(outcome, aboutOf(call, payer), set)
     tellRate(set.headers, payer, outcome.rate)
     return writeCharge(outcome, saleOf(call, payer, outcome), set.headers)
   }

@@ -72,7 +72,7 @@ export async function decide<Decided extends { readonly status: string }>(
   }
 }
 
-const UNAVAILABLE: Unavailable = { status: "unavailable" }
+export const UNAVAILABLE: Unavailable = { status: "unavailable" }
 
 export function isStale(outcome: { readonly status: string }): outcome is Stale {
   switch (outcome.status) {

@@ -27,6 +27,9 @@ export type DrainOptions = {
   /** How long calls are still taken after it was told to stop, while /readyz says 503 already. */
   noticeMs: number
   log(message: string): void
+  /** How long calls in flight may take to end. */
+  callsMsMax?: number
+  openListener?: (port: number) => Listener | null
 }
 
 /**
@@ -35,7 +38,8 @@ export type DrainOptions = {
  * the port is closed, connections stay → each answer says `Connection: close`, so that clients
  * leave by themselves → all have left, or nothing has come for DRAIN_QUIET_MS, or DRAIN_MS_MAX is over.
  */
-export function createDrain({ host, noticeMs, log }: DrainOptions) {
+export function createDrain(options: DrainOptions) {
+  const { host, noticeMs, log, callsMsMax = DRAIN_MS_MAX, openListener = findListener } = options
   const handshakeMs = isLoopback(host) ? HANDSHAKE_LOOPBACK_MS : HANDSHAKE_MS
   let isAsked = false
 
@@ -51,12 +55,12 @@ export function createDrain({ host, noticeMs, log }: DrainOptions) {
       if (reason === "stopping") await noticed
       const { server } = app
       if (server === null) return
-      const listener = findListener(server.port ?? 0)
+      const listener = openListener(server.port ?? 0)
       if (reason === "replaced" && isMigrating()) listener?.closeNow()
       else await listener?.close({ handshakeMs })
-      await sayGoodbye({ server, fetch: app.fetch, listener })
+      await sayGoodbye({ server, fetch: app.fetch, listener, callsMsMax })
       if (server.pendingRequests === 0) return
-      log(`stopping: ${server.pendingRequests} calls did not end within ${DRAIN_MS_MAX} ms`)
+      log(`stopping: ${server.pendingRequests} calls did not end within ${callsMsMax} ms`)
       await server.stop(true)
     },
   }
@@ -67,13 +71,15 @@ async function sayGoodbye({
   server,
   fetch,
   listener,
+  callsMsMax,
 }: {
   server: Serving
   fetch: Fetch
   listener: Listener | null
+  callsMsMax: number
 }): Promise<void> {
   let heardAt = performance.now()
-  const deadlineAt = heardAt + DRAIN_MS_MAX
+  const deadlineAt = heardAt + callsMsMax
   server.reload({
     routes: {},
     async fetch(request) {

@@ -1,3 +1,4 @@
+import type { HeaderMap } from "../http/request-id.ts"
 import { withoutSession } from "../http/session-cookie.ts"
 import { readCredential } from "../ids.ts"
 
@@ -73,12 +74,12 @@ export function toUpstream(headers: Headers, told: Told): Headers {
 }
 
 /** Makes the headers of an upstream's answer those that the caller gets, in place. */
-export function toCaller(headers: Headers, ours: Readonly<Record<string, string>>): void {
+export function toCaller(headers: Headers, ours: Readonly<HeaderMap>): void {
   const connection = headers.get("connection")
   if (connection !== null) dropNamed(headers, connection)
   for (const name of HOP_BY_HOP) headers.delete(name)
   for (const name of OURS) headers.delete(name)
-  for (const name in ours) headers.set(name, ours[name] ?? "")
+  for (const name in ours) headers.set(name, String(ours[name]))
 }
 
 /** The cost is between the upstream and us; the rest is said by us or not at all. */

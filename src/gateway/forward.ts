@@ -16,7 +16,7 @@ export type Forwarding = {
 export type Forwarded =
   /** Its body has not been read: whoever does not pass it on must `cancel` it. */
   | { status: "answered"; response: Response; cancel(): void }
-  | { status: "upstream_failed"; reason: string }
+  | { status: "upstream_failed"; code: string }
   | { status: EndReason }
 
 const AS_IT_IS = {
@@ -55,7 +55,7 @@ export function createForward(watch: Watch) {
     } catch (error) {
       if (call.endedBecause !== null) return { status: call.endedBecause }
       if (request.signal.aborted) return { status: "caller_gone" }
-      return { status: "upstream_failed", reason: codeOf(error) || "unknown" }
+      return { status: "upstream_failed", code: codeOf(error) || "unknown" }
     } finally {
       watch.over(call)
     }

@@ -1,50 +1,124 @@
 import { jsonBody } from "../http/body.ts"
+import type { Outgoing } from "../http/problem.ts"
+import { requestIdOf } from "../http/request-id.ts"
 import { parseHoldId } from "../ids.ts"
 import type {
   CaptureOutcome,
   Held,
   HoldOutcome,
   Idempotency,
-  Voided,
   VoidOutcome,
 } from "../ledger/items.ts"
-import type { Ledger } from "../ledger/ledger.ts"
 import { readDetails } from "../ledger/records.ts"
 import { HOLD_TTL_SECONDS_DEFAULT } from "../limits.ts"
 import { fen } from "../money.ts"
-import type { Sale } from "./answer.ts"
+import { type Sale, viewAvailable, viewHold, writeCharge } from "./answer.ts"
 import { type Payer, readKey } from "./authenticate.ts"
-import { type BalanceSteps, type ReadRefused, readFresh } from "./balance.ts"
-import { type Call, itemOf, type Prices } from "./call.ts"
-import { type Claim, type Decision, decide, type Stale } from "./decide.ts"
-import { asksOf, identify, isIdempotencyKey } from "./idempotency.ts"
-import type { CallRefused, Refusal } from "./refuse.ts"
-
-export type HoldSteps = BalanceSteps & {
-  prices: Prices
-  ledger: Pick<Ledger, "hold" | "capture" | "voidHold">
-}
+import { type ReadRefused, readFresh } from "./balance.ts"
+import {
+  aboutOf,
+  type Call,
+  type CallDeps,
+  type CallSteps,
+  itemOf,
+  NOBODY,
+  UNPRICED,
+  type Wish,
+} from "./call.ts"
+import { type Claim, type Decision, decide } from "./decide.ts"
+import { asksOf, IDEMPOTENCY_HEADER, identify, isIdempotencyKey } from "./idempotency.ts"
+import type { CallRefused, Refusal } from "./refusals.ts"
+import { tellRate } from "./refuse.ts"
 
 /** A hold that somebody asks to be resolved. */
-export type Resolution = {
+type Resolution = {
   request: Request
-  verb: "capture" | "void"
+  route: string
   holdId: string
   /** Null: all that is held. */
   amountFen: number | null
-  idempotencyKey: string | null
 }
 
-export type Captured = Extract<CaptureOutcome, { status: "accepted" }>
+type Captured = Extract<CaptureOutcome, { status: "accepted" }>
+type Incoming<Body> = { request: Request; body: Body; set: Outgoing }
+type OfHold<Body> = Incoming<Body> & { params: { holdId: string } }
 
 /** A body may be left out where nothing must be said. */
 export const optionalBody: typeof jsonBody = async (...request) =>
   (await jsonBody(...request)) ?? {}
 
+/** `POST /v1/holds`, `…/capture` and `…/void`. */
+export function createHolds({ steps, metrics, refuser }: CallDeps) {
+  return { hold, capture, release }
+
+  async function hold({
+    request,
+    body,
+    set,
+  }: Incoming<Wish & { ttlSeconds?: number }>): Promise<unknown> {
+    const call = {
+      request,
+      named: body,
+      wish: body,
+      requestId: requestIdOf(set.headers),
+      route: "POST /v1/holds",
+      idempotencyKey: request.headers.get(IDEMPOTENCY_HEADER),
+      isOnce: false,
+      amountFen: UNPRICED,
+    }
+    const ttlSeconds = body.ttlSeconds ?? HOLD_TTL_SECONDS_DEFAULT
+    const { payer, outcome } = await handleHold(call, ttlSeconds, steps)
+    metrics.counted("holds", outcome.status)
+    if (payer === null) return refuser.refuse(outcome, NOBODY, set)
+    if (outcome.status !== "held") return refuser.refuse(outcome, aboutOf(call, payer), set)
+    tellRate(set.headers, payer, outcome.rate)
+    tellReplay(set, outcome)
+    set.status = 201
+    return viewHold(outcome)
+  }
+
+  async function capture({
+    request,
+    body,
+    params: { holdId },
+    set,
+  }: OfHold<{ amountFen?: number }>): Promise<string> {
+    const amountFen = body.amountFen ?? null
+    const resolution = { request, holdId, amountFen, route: `POST /v1/holds/${holdId}/capture` }
+    const amount = amountFen === null ? null : fen(amountFen)
+    const { payer, outcome } = await resolve<CaptureOutcome>(resolution, steps, (idempotency) =>
+      steps.ledger.capture({ holdId, amountFen: amount, idempotency }),
+    )
+    metrics.counted("captures", outcome.status)
+    if (payer === null) return refuser.refuse(outcome, NOBODY, set)
+    if (outcome.status !== "accepted") return refuser.refuse(outcome, { ...NOBODY, payer }, set)
+    tellRate(set.headers, payer, outcome.rate)
+    return writeCharge(outcome, saleOf(outcome, payer, steps), set.headers)
+  }
+
+  async function release({ request, params: { holdId }, set }: OfHold<object>): Promise<unknown> {
+    const resolution = { request, holdId, amountFen: null, route: `POST /v1/holds/${holdId}/void` }
+    const { payer, outcome } = await resolve<VoidOutcome>(resolution, steps, (idempotency) =>
+      steps.ledger.voidHold({ holdId, idempotency }),
+    )
+    metrics.counted("voids", outcome.status)
+    if (payer === null) return refuser.refuse(outcome, NOBODY, set)
+    if (outcome.status !== "voided") return refuser.refuse(outcome, { ...NOBODY, payer }, set)
+    tellRate(set.headers, payer, null)
+    tellReplay(set, outcome)
+    return { holdId, ...viewAvailable(outcome) }
+  }
+}
+
+function tellReplay({ headers }: Outgoing, { isReplay }: { isReplay: boolean }): void {
+  if (isReplay) headers["idempotent-replayed"] = "true"
+}
+
 /** A hold, top to bottom: who pays, what it reserves, and whether the balance covers it. */
-export function handleHold(
-  { ttlSeconds = HOLD_TTL_SECONDS_DEFAULT, ...call }: Call & { ttlSeconds?: number },
-  steps: HoldSteps,
+function handleHold(
+  call: Call,
+  ttlSeconds: number,
+  steps: CallSteps,
 ): Promise<Decision<Held | Refusal>> {
   const { prices, ledger } = steps
   return decide<Held | Refusal>(call, steps, hold)
@@ -60,27 +134,6 @@ export function handleHold(
   }
 }
 
-export function handleCapture(
-  resolution: Resolution,
-  steps: HoldSteps,
-): Promise<Decision<Captured | Refusal>> {
-  const { holdId, amountFen } = resolution
-  const amount = amountFen === null ? null : fen(amountFen)
-  return resolve<CaptureOutcome>(resolution, steps, (idempotency) =>
-    steps.ledger.capture({ holdId, amountFen: amount, idempotency }),
-  )
-}
-
-export function handleVoid(
-  resolution: Resolution,
-  steps: HoldSteps,
-): Promise<Decision<Voided | Refusal>> {
-  const { holdId } = resolution
-  return resolve<VoidOutcome>(resolution, steps, (idempotency) =>
-    steps.ledger.voidHold({ holdId, isExpiry: false, idempotency }),
-  )
-}
-
 /**
  * Resolves a hold of the caller's account; a service key resolves those of all accounts. The script
  * checks only the hold, because the upstream has run by then; so that a revoked key resolves none,
@@ -88,7 +141,7 @@ export function handleVoid(
  */
 function resolve<Outcome extends { readonly status: string }>(
   resolution: Resolution,
-  steps: HoldSteps,
+  steps: CallSteps,
   send: (idempotency: Idempotency | null) => Promise<Outcome>,
 ): Promise<Decision<Outcome | ReadRefused | CallRefused | { status: "hold_not_found" }>> {
   const hold = parseHoldId(resolution.holdId)
@@ -105,21 +158,22 @@ function resolve<Outcome extends { readonly status: string }>(
 /** The hold names the account that a service key calls for. */
 function claimOf({ request }: Resolution, hold: ReturnType<typeof parseHoldId>): Claim {
   const isService = readKey(request.headers)?.startsWith("fs_") === true
-  return { request, named: isService && hold !== null ? { accountId: hold.accountId } : {} }
+  if (!isService) return { request, named: {} }
+  return { request, named: { accountId: hold === null ? "" : hold.accountId } }
 }
 
 function identifyResolution(
-  { verb, holdId, amountFen, idempotencyKey: key }: Resolution,
+  { request, route, amountFen }: Resolution,
   payer: Payer,
 ): Idempotency | CallRefused | null {
+  const key = request.headers.get(IDEMPOTENCY_HEADER)
   if (key === null) return null
   if (!isIdempotencyKey(key)) return { status: "bad_idempotency_key" }
-  const route = `POST /v1/holds/${holdId}/${verb}`
   return identify(payer, { key, route, asks: asksOf(amountFen), isOnce: false })
 }
 
 /** What a captured hold was for. */
-export function saleOfHold({ details }: Captured, payer: Payer, prices: Prices): Sale {
+function saleOf({ details }: Captured, payer: Payer, { prices }: CallSteps): Sale {
   const { interface: name, quantity } = readDetails(details)
   const priceFen = prices.priceOf(name) ?? 1
   return { accountId: payer.accountId, interface: name, quantity, priceFen }

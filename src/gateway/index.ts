@@ -1,12 +1,12 @@
 import { Elysia } from "elysia"
 import { createJsonBody, jsonBody } from "../http/body.ts"
 import { BATCH_BODY_BYTES_MAX } from "../limits.ts"
-import type { Metrics } from "../metrics.ts"
-import { type AuthorizeSteps, createAuthorize } from "./authorize.ts"
-import { type BalanceSteps, createBalance } from "./balance.ts"
+import { createAuthorize } from "./authorize.ts"
+import { createBalance } from "./balance.ts"
 import { createBatch } from "./batch.ts"
+import type { CallDeps } from "./call.ts"
 import { createCharge } from "./charge.ts"
-import { createHolds, type HoldSteps, optionalBody } from "./holds.ts"
+import { createHolds, optionalBody } from "./holds.ts"
 import {
   AuthorizeQuery,
   Balance,
@@ -23,21 +23,11 @@ import {
   VoidBody,
   VoidedHold,
 } from "./model.ts"
-import { createRefuser } from "./refuse.ts"
 import type { ReadTokenBalance } from "./token-balance.ts"
-import type { Unpaid } from "./unpaid.ts"
 
-export type GatewayDeps = {
-  steps: AuthorizeSteps & BalanceSteps & HoldSteps
+export type GatewayDeps = CallDeps & {
+  /** The balance of an access token's account, for callers that are people and not keys. */
   readTokenBalance: ReadTokenBalance
-  metrics: Pick<Metrics, "chargeDecided" | "counted">
-  unpaid: Pick<Unpaid, "refused" | "failed">
-  publicUrl: string
-}
-
-/** What the handlers of all routes have in common. */
-export type CallDeps = Omit<GatewayDeps, "publicUrl" | "unpaid"> & {
-  refuser: ReturnType<typeof createRefuser>
 }
 
 const CREDENTIAL_ERRORS = [
@@ -69,13 +59,11 @@ const HOLD_ERRORS = [
 const KEYS = [{ apiKey: [] }, { serviceKey: [] }]
 
 /** The hot path: what an API key or a service key may call. */
-export function createGateway({ publicUrl, unpaid, ...deps }: GatewayDeps) {
-  const refuser = createRefuser({ publicUrl, unpaid })
-  const calls = { ...deps, refuser }
-  const { hold, capture, release } = createHolds(calls)
-  const authorize = createAuthorize(calls)
+export function createGateway(deps: GatewayDeps) {
+  const { hold, capture, release } = createHolds(deps)
+  const authorize = createAuthorize(deps)
   return new Elysia({ name: "gateway", normalize: false })
-    .post("/v1/charges", createCharge(calls), {
+    .post("/v1/charges", createCharge(deps), {
       parse: jsonBody,
       body: ChargeRequestBody,
       ...describeCall({
@@ -87,7 +75,7 @@ export function createGateway({ publicUrl, unpaid, ...deps }: GatewayDeps) {
         errors: [...SPENDING_ERRORS, ...KEYED_ERRORS, "not_found"],
       }),
     })
-    .post("/v1/charges/batch", createBatch(calls), {
+    .post("/v1/charges/batch", createBatch(deps), {
       parse: createJsonBody(BATCH_BODY_BYTES_MAX),
       body: BatchBody,
       ...describeCall({
@@ -139,7 +127,7 @@ export function createGateway({ publicUrl, unpaid, ...deps }: GatewayDeps) {
     })
     .all("/v1/authorize", authorize, { query: AuthorizeQuery, ...AUTHORIZE })
     .all("/v1/authorize/*", authorize, { query: AuthorizeQuery, ...AUTHORIZE })
-    .get("/v1/balance", createBalance(calls), {
+    .get("/v1/balance", createBalance(deps), {
       query: BalanceQuery,
       ...describeCall({
         summary: "What an account has, holds and may spend",

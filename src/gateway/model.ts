@@ -17,7 +17,8 @@ const Seq = Type.Integer({ minimum: 0, description: "number of the account's las
 const GivenQuantity = Type.Integer({
   minimum: 1,
   maximum: QUANTITY_MAX,
-  description: "how many calls of the interface, 1 where none is given; beside an amount it is only recorded",
+  description:
+    "how many calls of the interface, 1 where none is given; beside an amount it is only recorded",
 })
 const Credential = Type.String({ minLength: 1, maxLength: 128 })
 
@@ -130,7 +131,14 @@ export const Batch = Type.Object(
 
 const HoldId = Type.String({ description: "hold_ and more; opaque" })
 export const Hold = Type.Object(
-  { holdId: HoldId, amountFen: Fen, amount: Cny, expiresAt: Time, availableFen: Fen, available: Cny },
+  {
+    holdId: HoldId,
+    amountFen: Fen,
+    amount: Cny,
+    expiresAt: Time,
+    availableFen: Fen,
+    available: Cny,
+  },
   CLOSED,
 )
 export const VoidedHold = Type.Object({ holdId: HoldId, availableFen: Fen, available: Cny }, CLOSED)
@@ -176,7 +184,16 @@ const RATE_HEADERS = {
   RateLimit: "What the key may still call, where it has a rate limit.",
   "RateLimit-Policy": "The rate limit of the key, where it has one.",
 }
-export const HEADERS = { paid: PAID_HEADERS, replay: REPLAY_HEADERS, rate: RATE_HEADERS }
+const PAYER_HEADERS = {
+  "X-Account-Id": "Whose call it is.",
+  "X-Key-Id": "Which API key has made it.",
+}
+export const HEADERS = {
+  paid: PAID_HEADERS,
+  replay: REPLAY_HEADERS,
+  rate: RATE_HEADERS,
+  payer: PAYER_HEADERS,
+}
 
 const IDEMPOTENCY_PARAMETER = {
   name: "Idempotency-Key",
@@ -184,7 +201,7 @@ const IDEMPOTENCY_PARAMETER = {
   required: false,
   description:
     "Makes the request safe to send again for 24 hours: it is answered as it was first. Within account, method and path.",
-  schema: { type: "string", pattern: IDEMPOTENCY_KEY_PATTERN },
+  schema: { type: "string", pattern: IDEMPOTENCY_KEY_PATTERN } as const,
 }
 
 /**
@@ -202,16 +219,15 @@ export function describeCall(route: {
 }) {
   const { summary, status = 200, answer, headers = [], isKeyed = false, security, errors } = route
   const { detail } = describe({ tag: "Calls", summary, errors })
-  const described = headers.flatMap(Object.entries<string>).map(([name, description]) => [
-    name,
-    { description, schema: { type: "string" } },
-  ])
+  const described = headers
+    .flatMap(Object.entries<string>)
+    .map(([name, description]) => [name, { description, schema: { type: "string" } }])
   const done = {
     description: "Done.",
     ...(described.length > 0 && { headers: Object.fromEntries(described) }),
     ...(answer !== null && { content: { "application/json": { schema: answer } } }),
   }
   const responses = { ...detail.responses, [status]: done }
-  const parameters = isKeyed ? { parameters: [IDEMPOTENCY_PARAMETER] } : {}
-  return { detail: { ...detail, ...parameters, security: [...security], responses } }
+  const parameters = isKeyed ? [IDEMPOTENCY_PARAMETER] : []
+  return { detail: { ...detail, parameters, security: [...security], responses } }
 }

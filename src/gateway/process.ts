@@ -1,21 +1,30 @@
 import type { AnyElysia } from "elysia"
-import { connectDatabase, connectSql } from "../../db/connection.ts"
+import { connectDatabase, connectSql, type Sql } from "../../db/connection.ts"
+import { addUnpaid } from "../../db/queries/add-unpaid.ts"
+import { listenInterfaces } from "../../db/queries/listen-interfaces.ts"
+import { loadAccount } from "../../db/queries/load-account.ts"
+import { loadInterfaces } from "../../db/queries/load-interfaces.ts"
 import { loadKey } from "../../db/queries/load-key.ts"
-import { loadPrices } from "../../db/queries/load-prices.ts"
+import { loadServiceKey } from "../../db/queries/load-service-key.ts"
 import { createApp, createAppGuard } from "../app.ts"
 import type { Config } from "../config.ts"
 import type { Figures } from "../figures.ts"
-import { createLedger } from "../ledger/ledger.ts"
+import { createClientAddress, createReached } from "../http/address.ts"
+import { createLedger, type Ledger } from "../ledger/ledger.ts"
 import { GATEWAY_READY_MS } from "../limits.ts"
 import { createLog, type Log } from "../log.ts"
 import { createMetrics, type MetricsDeps } from "../metrics.ts"
 import { readLedgerFigures } from "../operations/ledger-figures.ts"
+import { createApi } from "./api.ts"
 import { createAuthenticator } from "./authenticate.ts"
+import type { CallSteps } from "./call.ts"
 import { createDrain, type LeaveReason } from "./drain.ts"
 import { createGateway } from "./index.ts"
-import { createPriceList } from "./price.ts"
+import { createInterfaces } from "./interfaces.ts"
+import { createRefuser } from "./refuse.ts"
 import { createRequireService } from "./require-service.ts"
 import { createTokenBalance } from "./token-balance.ts"
+import { createUnpaid } from "./unpaid.ts"
 
 export type RunningGateway = {
   app: ReturnType<typeof createApp>
@@ -57,33 +66,29 @@ export async function startGateway(
     onBatch: metrics.batchSent,
     log,
   })
-  const prices = await createPriceList(() => loadPrices(sql), log)
+  const clientAddress = createClientAddress(config.trustedProxies)
+  const addressOf = (request: Request) => clientAddress(request, app.server)
+  const steps = await createSteps({ sql, ledger, addressOf, log })
+  const { prices: interfaces, authenticator, readAccount, applyPending } = steps
+  const unpaid = createUnpaid({ addUnpaid: (counts) => addUnpaid(sql, counts), log })
+  const refuser = createRefuser({ publicUrl: config.publicUrl, unpaid })
   const guard = createAppGuard({ sql, publicUrl: config.publicUrl })
-  const { readAccount, applyPending, charge } = ledger
-  const authenticator = createAuthenticator((keyHash) => loadKey(sql, keyHash), log)
-  const gateway = createGateway({
-    steps: {
-      authenticator,
-      prices,
-      charge,
-      applyPending,
-      readAccount,
-    },
-    readTokenBalance: createTokenBalance({ guard, readAccount, applyPending }),
-    metrics,
-    publicUrl: config.publicUrl,
-  })
+  const readTokenBalance = createTokenBalance({ guard, readAccount, applyPending })
+  const gateway = createGateway({ steps, metrics, refuser, readTokenBalance })
+  const reached = createReached(config.trustedProxies)
+  const api = createApi({ steps, refuser, unpaid, metrics, reached, log })
   const drain = createDrain({ host: config.host, noticeMs: config.stopNoticeMs, log })
   const app = createApp({
     config,
     db: database.db,
     sql,
     ledger: { ...ledger, health: () => drain.health(ledger.health) },
+    interfaces,
     metrics,
     guard,
     requireService: createRequireService(authenticator),
     verifyKey: authenticator.verify,
-    plugins: [gateway, ...plugins],
+    plugins: [gateway, api.plugin, ...plugins],
     log,
   })
   // Not before: the others on the port decide while this one cannot yet.
@@ -96,9 +101,36 @@ export async function startGateway(
   /** Requests in flight finish first; then what they need may go. */
   async function stop(): Promise<void> {
     await app.stop()
-    await prices.stop()
+    await api.stop()
+    await interfaces.stop()
+    await unpaid.stop()
     await ledger.stop()
     await Promise.all([sql.end({ timeout: 5 }), database.sql.end({ timeout: 5 })])
+  }
+}
+
+/** What calls are decided by. */
+async function createSteps({
+  sql,
+  ledger,
+  addressOf,
+  log,
+}: Pick<CallSteps, "addressOf"> & { sql: Sql; ledger: Ledger; log: Log }) {
+  const interfaces = await createInterfaces({
+    loadInterfaces: () => loadInterfaces(sql),
+    listen: (onChange) => listenInterfaces(sql, onChange),
+    log,
+  })
+  const authenticator = createAuthenticator({
+    loadKey: (keyHash) => loadKey(sql, keyHash),
+    loadServiceKey: (keyHash) => loadServiceKey(sql, keyHash),
+    log,
+  })
+  const { readAccount, applyPending, seedCounter } = ledger
+  return {
+    ...{ authenticator, prices: interfaces, ledger, addressOf },
+    ...{ readAccount, applyPending, seedCounter },
+    hasAccount: async (accountId: string) => (await loadAccount(sql, accountId)) !== null,
   }
 }
 

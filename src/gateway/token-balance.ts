@@ -1,5 +1,6 @@
 import type { Guard } from "../http/authenticate.ts"
-import { type BalanceSteps, type Read, readOrOpen } from "./balance.ts"
+import { type Read, readOrOpen } from "./balance.ts"
+import type { CallSteps } from "./call.ts"
 
 /** The balance of an access token's account, or that the request carries no such token. */
 export type ReadTokenBalance = (
@@ -9,7 +10,7 @@ export type ReadTokenBalance = (
 export function createTokenBalance({
   guard,
   ...steps
-}: { guard: Guard } & Pick<BalanceSteps, "readAccount" | "applyPending">): ReadTokenBalance {
+}: { guard: Guard } & Pick<CallSteps, "readAccount" | "applyPending">): ReadTokenBalance {
   return async (request) => {
     if (!carriesToken(request.headers)) return { status: "not_a_token" }
     const { principal } = await guard.account({ request })

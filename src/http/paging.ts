@@ -82,6 +82,18 @@ export function readNumberCursor({ cursor }: PageRequest): number | null {
   return Number(digits)
 }
 
+/** Where a list ordered by id alone goes on; empty: at its beginning. */
+export function readIdCursor({ cursor }: PageRequest): string {
+  if (cursor === undefined) return ""
+  const id = decode(cursor)
+  if (!/^[\w.]{1,64}$/.test(id)) throw badCursor()
+  return id
+}
+
+export function writeIdCursor({ id }: { id: string }): string {
+  return Buffer.from(id).toString("base64url")
+}
+
 /** Makes a page of rows that were read with one more than the limit. */
 export function toPage<Row, Item>(
   rows: readonly Row[],

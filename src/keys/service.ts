@@ -44,7 +44,7 @@ export function createKeys({ sql, ledger }: KeysDeps) {
     limits: LimitsAsked
   }): Promise<CreateOutcome> {
     const { accountId, name } = asked
-    const unknown = await unknownInterfaces(asked.limits)
+    const unknown = await findUnknown(sql, asked.limits)
     if (unknown !== null) return unknown
     const credential = newCredential("fk", accountId)
     const key = await addKey(sql, {
@@ -66,7 +66,7 @@ export function createKeys({ sql, ledger }: KeysDeps) {
     asked: KeyOf & { name: string | null; isEnabled: boolean | null; limits: LimitsAsked | null },
   ): Promise<ChangeOutcome> {
     const limits = asked.limits ?? {}
-    const unknown = await unknownInterfaces(limits)
+    const unknown = await findUnknown(sql, limits)
     if (unknown !== null) return unknown
     const key = await changeKey(sql, { ...asked, limits: JSON.stringify(limits) })
     if (key === null) return { status: "not_found" }
@@ -101,13 +101,6 @@ export function createKeys({ sql, ledger }: KeysDeps) {
     return (await ledger.applyPending(accountId)).status === "applied"
   }
 
-  async function unknownInterfaces(limits: LimitsAsked): Promise<UnknownInterfaces | null> {
-    const { interfaces = null } = limits
-    if (interfaces === null) return null
-    const ids = await listUnknownInterfaces(sql, interfaces)
-    return ids.length === 0 ? null : { status: "unknown_interfaces", ids }
-  }
-
   return {
     create,
     change,
@@ -116,4 +109,11 @@ export function createKeys({ sql, ledger }: KeysDeps) {
     read: (key: KeyOf) => readKey(sql, key),
     list: (page: Parameters<typeof listKeys>[1]) => listKeys(sql, page),
   }
+}
+
+async function findUnknown(sql: Sql, limits: LimitsAsked): Promise<UnknownInterfaces | null> {
+  const { interfaces = null } = limits
+  if (interfaces === null) return null
+  const ids = await listUnknownInterfaces(sql, interfaces)
+  return ids.length === 0 ? null : { status: "unknown_interfaces", ids }
 }

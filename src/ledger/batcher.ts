@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis"
 import { within } from "../deadline.ts"
-import { type HoldId, randomChars } from "../ids.ts"
+import type { HoldId } from "../ids.ts"
 import {
   BATCH_DEADLINE_MS,
   QUEUE_WAIT_MS,
@@ -10,15 +10,7 @@ import {
   STOP_SETTLE_MS,
 } from "../limits.ts"
 import { AMOUNT_FEN_MAX, type Fen } from "../money.ts"
-import {
-  generationOf,
-  type NumberedBatch,
-  type SlotPlace,
-  sendBatch,
-  sendCloseSlot,
-  sendOpenSlot,
-  sendRevoke,
-} from "./attempts.ts"
+import { messageOf } from "../ticker.ts"
 import { type Batch, createBatch } from "./batch.ts"
 import type {
   CaptureItem,
@@ -36,6 +28,7 @@ import type { Openings } from "./opening.ts"
 import { UNAVAILABLE } from "./outcomes.ts"
 import type { RevokeFile } from "./revokes.ts"
 import type { ScriptReply } from "./run-script.ts"
+import { createSlot, type Numbered } from "./slot.ts"
 
 /**
  * Sends what moves the money of one partition to Redis: one script call at a time, while the next
@@ -65,8 +58,8 @@ export type Batcher = {
 type Voiding = { isExpiry: boolean; idempotency: Idempotency | null }
 type State = "closed" | "open" | "settling" | "stopped"
 
-/** A batch under its number. `isExpired`: its callers have been told 503 already. */
-type Call = { batch: Batch; number: number; entryId: string; isExpired: boolean }
+/** `isExpired`: its callers have been told 503 already. */
+type Call = Numbered & { isExpired: boolean }
 type Waiting = { batch: Batch; sinceMs: number }
 
 export type BatcherDeps = {
@@ -81,9 +74,9 @@ export type BatcherDeps = {
 export function createBatcher(deps: BatcherDeps): Batcher {
   const { redis, openings, partition, revokeFile, onBatch, log } = deps
   let state: State = "closed"
-  let place: SlotPlace = { partition, generation: 0, slot: "" }
-  /** Number of the last batch of the slot whose outcome is known. */
-  let settled = 0
+  const slot = createSlot({ redis, openings, partition, revokeFile })
+  /** Gives the answers of the batch that was decided last; null once they are given. */
+  let last: (() => void) | null = null
   let sending: Promise<void> | null = null
   let reopening: Promise<void> | null = null
   let isStopping = false
@@ -123,13 +116,13 @@ export function createBatcher(deps: BatcherDeps): Batcher {
   ): Promise<Outcome | Unavailable> {
     if (state !== "open" || isStopping) return Promise.resolve(UNAVAILABLE)
     return new Promise((settle) => {
-      let last = waiting.at(-1)
-      if (last === undefined || last.batch.isFull()) {
-        last = { batch: createBatch(), sinceMs: performance.now() }
-        waiting.push(last)
+      let open = waiting.at(-1)
+      if (open === undefined || open.batch.isFull()) {
+        open = { batch: createBatch(), sinceMs: performance.now() }
+        waiting.push(open)
       }
-      add(last.batch, settle)
-      linger.joined(last.batch.count())
+      add(open.batch, settle)
+      linger.joined(open.batch.count())
       sending ??= sendAll()
     })
   }
@@ -140,17 +133,20 @@ export function createBatcher(deps: BatcherDeps): Batcher {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       // A call waits for one batch before its own at most; what was never sent is simply refused.
       const isStale = performance.now() - next.sinceMs > QUEUE_WAIT_MS
-      if (isStale || state !== "open") next.batch.refuseAll()
-      else await carry(next.batch)
+      if (isStale || state !== "open") {
+        next.batch.refuseAll()
+        answerLast()
+      } else await carry(next.batch)
       linger.answered(next.batch.count() + collected())
-      await linger.gather(collected)
+      if (waiting[0]?.batch.isFull() !== true) await linger.gather(collected)
     }
+    answerLast()
     sending = null
   }
 
   async function carry(batch: Batch): Promise<void> {
     onBatch(batch.count())
-    const call: Call = { batch, number: settled + 1, entryId: randomChars(8), isExpired: false }
+    const call: Call = { ...slot.number(batch), isExpired: false }
     // A stalled event loop must read the reply that is already there before it raises the alarm.
     const deadline = setTimeout(() => setImmediate(() => void expire(call)), BATCH_DEADLINE_MS)
     try {
@@ -167,7 +163,7 @@ export function createBatcher(deps: BatcherDeps): Batcher {
     state = "settling"
     log(`partition ${partition}: batch ${call.number} had no answer in ${BATCH_DEADLINE_MS} ms`)
     refuseStale()
-    const writing = revokeFile.write(orderOf(call))
+    const writing = revokeFile.write(slot.orderOf(call))
     await within(writing, { timeoutMs: REVOKE_FILE_MS, what: "the disk" }).catch((error: unknown) =>
       log(`ALARM partition ${partition}: a revoke is not on the disk yet: ${String(error)}`),
     )
@@ -191,7 +187,9 @@ export function createBatcher(deps: BatcherDeps): Batcher {
   async function settle(call: Call): Promise<void> {
     let isUnknown = false
     for (;;) {
-      const reply = await send(call)
+      const sent = slot.send(call)
+      answerLast()
+      const reply = await sent
       if (reply.status === "done") return decided(call, reply.body)
       if (reply.status !== "unknown" && !isUnknown) return refused(call, reply.status)
       isUnknown = true
@@ -202,9 +200,20 @@ export function createBatcher(deps: BatcherDeps): Batcher {
 
   async function decided(call: Call, reply: Buffer): Promise<void> {
     if (call.isExpired && call.batch.tookAnything(reply)) return revoke(call)
-    settled = call.number
+    slot.settled(call.number)
     if (call.isExpired) reopened()
-    else call.batch.answer(reply, place.generation)
+    else {
+      const generation = slot.generation()
+      last = () => call.batch.answer(reply, generation)
+      // Redis works at the next batch, where one is full, while this process gives the answers.
+      if (waiting[0]?.batch.isFull() !== true) answerLast()
+    }
+  }
+
+  function answerLast(): void {
+    const answer = last
+    last = null
+    answer?.()
   }
 
   /** Nothing happened, and the number is still free. */
@@ -222,10 +231,9 @@ export function createBatcher(deps: BatcherDeps): Batcher {
 
   async function revoke(call: Call): Promise<void> {
     state = "settling"
-    const order = orderOf(call)
+    const order = slot.orderOf(call)
     for (;;) {
-      const opened = openings.current()
-      const { status } = opened === null ? UNSCRIPTED : await sendRevoke(redis, opened, order)
+      const { status } = await slot.revoke(order)
       if (status === "revoked" || status === "barred") break
       // Another process has found the file, settled the batch and closed the slot.
       if (status === "slot_closed") return close()
@@ -236,14 +244,9 @@ export function createBatcher(deps: BatcherDeps): Batcher {
       }
       await Bun.sleep(SETTLE_RETRY_MS)
     }
-    settled = call.number
+    slot.settled(call.number)
     log(`partition ${partition}: batch ${call.number} is revoked`)
     reopened()
-  }
-
-  function orderOf({ batch, number }: Call): NumberedBatch {
-    const [accounts, others] = [[...batch.accounts()], [...batch.others()]]
-    return { ...place, number, accounts, others, items: batch.items() }
   }
 
   function reopened(): void {
@@ -260,36 +263,20 @@ export function createBatcher(deps: BatcherDeps): Batcher {
   }
 
   async function reopen(): Promise<void> {
+    let isNoted = false
     while (!isStopping) {
-      if (await tryOpenSlot()) {
-        state = "open"
-        return
+      try {
+        if (await slot.open(fencedOpening)) {
+          state = "open"
+          return
+        }
+      } catch (error) {
+        // A slot whose revokes cannot be written down is not used.
+        if (!isNoted) log(`ALARM partition ${partition}: no slot is opened: ${messageOf(error)}`)
+        isNoted = true
       }
       await Bun.sleep(REOPEN_POLL_MS)
     }
-  }
-
-  /** A new slot under a new name: a batch of the old one that is still on its way finds it barred. */
-  async function tryOpenSlot(): Promise<boolean> {
-    const opened = await openings.reload().catch(() => null)
-    if (opened === null || opened.opening === fencedOpening) return false
-    const next = { partition, generation: generationOf(opened, partition), slot: randomChars(12) }
-    const reply = await sendOpenSlot(redis, opened, next)
-    if (reply.status !== "opened") return false
-    await revokeFile.open(next)
-    // Nothing of the slot before is under way; what never arrived finds no slot.
-    if (place.generation === next.generation) {
-      await sendCloseSlot(redis, opened, { ...place, settled })
-    }
-    place = next
-    settled = 0
-    return true
-  }
-
-  function send({ batch, number, entryId }: Call): Promise<ScriptReply> {
-    const opened = openings.current()
-    if (opened === null) return Promise.resolve(UNSCRIPTED)
-    return sendBatch(redis, opened, { batch, place, number, entryId })
   }
 
   async function stop(): Promise<void> {
@@ -297,19 +284,11 @@ export function createBatcher(deps: BatcherDeps): Batcher {
     const done = Promise.all([sending, reopening])
     await Promise.race([done, Bun.sleep(STOP_SETTLE_MS)])
     isGivenUp = true
-    const isKept = !(await closeSlot())
+    const isKept = state !== "open" || !(await slot.close())
     state = "stopped"
     await revokeFile.close({ isKept })
   }
-
-  async function closeSlot(): Promise<boolean> {
-    const opened = openings.current()
-    if (state !== "open" || opened === null) return place.slot === ""
-    return (await sendCloseSlot(redis, opened, { ...place, settled })).status === "closed"
-  }
 }
-
-const UNSCRIPTED = { status: "unscripted" } as const
 
 function isAmount(amountFen: Fen): boolean {
   return amountFen >= 1 && amountFen <= AMOUNT_FEN_MAX

@@ -50,7 +50,12 @@ function composeOperation(route: Route, path: string): Json {
   const hooks = readObject(route.hooks)
   const detail = readObject(hooks.detail)
   const isOpen = OPEN_ROUTES.includes(`${route.method} ${route.path}`)
-  const parameters = [...pathParameters(path, hooks.params), ...queryParameters(hooks.query)]
+  const headers = Array.isArray(detail.parameters) ? detail.parameters : []
+  const parameters = [
+    ...pathParameters(path, hooks.params),
+    ...queryParameters(hooks.query),
+    ...headers,
+  ]
   return {
     ...detail,
     operationId: operationId(route.method, path),
@@ -145,5 +150,6 @@ const Problem = {
 const SECURITY_SCHEMES = {
   accessToken: { type: "http", scheme: "bearer", description: "fa_…: manages an account." },
   apiKey: { type: "http", scheme: "bearer", description: "fk_…: calls. Also as X-Api-Key." },
+  serviceKey: { type: "http", scheme: "bearer", description: "fs_…: charges for accounts." },
   sessionCookie: { type: "apiKey", in: "cookie", name: "fengate_session" },
 }

@@ -2,15 +2,13 @@ import { Type } from "@sinclair/typebox"
 import { Problem } from "../errors.ts"
 import { jsonBody } from "../http/body.ts"
 import { Change, viewChange } from "../http/change.ts"
+import type { RequireService } from "../http/door.ts"
 import { CLOSED } from "../http/fields.ts"
 import { idempotencyParameter, readIdempotencyKey } from "../http/idempotency-key.ts"
 import { createPlugin, describe } from "../http/route.ts"
 import { refuseField } from "../http/violations.ts"
 import { CHARGE_ID_PATTERN } from "../ids.ts"
 import { createReversals, type ReversalDeps, type ReverseOutcome } from "./service.ts"
-
-/** The service key of a request; throws a `Problem` where it has none that is valid. */
-export type RequireService = (request: Request) => Promise<{ serviceKeyId: string }>
 
 type RouteDeps = ReversalDeps & { requireService: RequireService }
 

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test"
 import { chargeId, parseAccountId } from "../../src/ids.ts"
 import { chargeDetails } from "../../src/ledger/records.ts"
 import { fen } from "../../src/money.ts"
+import { chargeOf } from "../support/details.ts"
 import { eventually } from "../support/eventually.ts"
 import { useSystem } from "../support/system.ts"
 
@@ -20,12 +21,8 @@ async function withHistory({ charges }: { charges: number }) {
       requestId: `req_${i}`,
       description: i === 0 ? "the first" : "",
     })
-    const outcome = await system().ledger.charge({
-      accountId,
-      amountFen: fen(1),
-      authVersion: 1,
-      details,
-    })
+    const charge = chargeOf({ accountId, amountFen: fen(1), details })
+    const outcome = await system().ledger.charge(charge)
     expect(outcome.status).toBe("accepted")
   }
   const read = async (query = "") =>

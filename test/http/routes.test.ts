@@ -16,7 +16,9 @@ function listRoutes(): (Route & { name: string })[] {
     path: path
       .replace("/v1/keys/:id", "/v1/keys/key_0000000000000000")
       .replace("/v1/sessions/:id", "/v1/sessions/ses_0000000000000000")
-      .replace("/redemption-codes/:id", "/redemption-codes/code_0000000000000000"),
+      .replace("/redemption-codes/:id", "/redemption-codes/code_0000000000000000")
+      .replace("/service-keys/:id", "/service-keys/svc_0000000000000000")
+      .replace("/charges/:chargeId", "/charges/chg_0000000000000000_202601_1"),
     body: exampleOf(hooks.body),
   }))
 }

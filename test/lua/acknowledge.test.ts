@@ -7,7 +7,7 @@ beforeAll(async () => {
   scripts = await startScripts()
   const [slot, accountId] = [await scripts.openSlot(), await scripts.put({ balanceFen: 100 })]
   for (let batch = 1; batch <= 6; batch++)
-    await scripts.charge({ slot, batch, items: [{ accountId }] })
+    await scripts.decide({ slot, batch, items: [{ accountId }] })
 })
 afterAll(() => scripts.stop())
 

@@ -138,20 +138,20 @@ type Turn = { model: Model; ids: AccountId[]; slot: string; items: Item[] }
 const STEPS: Record<Step["step"], (turn: Turn) => Promise<void>> = {
   async charge(turn) {
     const outcomes = turn.model.charge(turn.items)
-    const decided = await scripts.charge(callOf(turn, turn.model.decided))
+    const decided = await scripts.decide(callOf(turn, turn.model.decided))
     expect(decided).toMatchObject({ status: "done", outcomes })
   },
   async repeat(turn) {
     const { model } = turn
-    const decided = await scripts.charge(callOf({ ...turn, items: model.items }, model.decided))
+    const decided = await scripts.decide(callOf({ ...turn, items: model.items }, model.decided))
     if (model.isRevoked) expect(decided.status).toBe("barred")
     else expect(decided).toMatchObject({ status: "done", outcomes: model.answers })
   },
   async skip(turn) {
-    expect((await scripts.charge(callOf(turn, turn.model.decided + 2))).status).toBe("ahead")
+    expect((await scripts.decide(callOf(turn, turn.model.decided + 2))).status).toBe("ahead")
   },
   async lower(turn) {
-    expect((await scripts.charge(callOf(turn, turn.model.decided - 1))).status).toBe("barred")
+    expect((await scripts.decide(callOf(turn, turn.model.decided - 1))).status).toBe("barred")
   },
   async revoke(turn) {
     const { model } = turn

@@ -22,56 +22,56 @@ async function fresh(balanceFen = 100) {
 describe("charge", () => {
   test("answers the number that it decided last with its first reply, and changes nothing", async () => {
     const { accountId, call } = await fresh()
-    const first = await scripts.charge(call(1, 30))
+    const first = await scripts.decide(call(1, 30))
     const [state, meta] = [await scripts.state(accountId), await scripts.meta()]
-    for (let i = 0; i < 3; i++) expect(await scripts.charge(call(1, 30))).toEqual(first)
+    for (let i = 0; i < 3; i++) expect(await scripts.decide(call(1, 30))).toEqual(first)
     expect(await scripts.state(accountId)).toEqual(state)
     expect(await scripts.meta()).toEqual(meta)
   })
 
   test("answers a repeated refusal as it was, although there is money now", async () => {
     const { accountId, call } = await fresh(0)
-    const first = await scripts.charge(call(1))
+    const first = await scripts.decide(call(1))
     await scripts.redis.set(
       `{p0}:1:a:${accountId.slice(5)}`,
       (await scripts.stateBytes(await scripts.put({ balanceFen: 9 }))) ?? "",
     )
-    expect(await scripts.charge(call(1))).toEqual(first)
+    expect(await scripts.decide(call(1))).toEqual(first)
     expect(first.outcomes).toMatchObject([{ status: "insufficient_balance" }])
   })
 
   test("bars a lower number, and stops at a gap", async () => {
     const { accountId, call } = await fresh()
-    for (const batch of [1, 2, 3]) await scripts.charge(call(batch))
-    for (const batch of [0, 1, 2]) expect((await scripts.charge(call(batch))).status).toBe("barred")
+    for (const batch of [1, 2, 3]) await scripts.decide(call(batch))
+    for (const batch of [0, 1, 2]) expect((await scripts.decide(call(batch))).status).toBe("barred")
     for (const batch of [5, 6, 900])
-      expect((await scripts.charge(call(batch))).status).toBe("ahead")
+      expect((await scripts.decide(call(batch))).status).toBe("ahead")
     expect(await scripts.state(accountId)).toMatchObject({ balanceFen: 97, seq: 3 })
   })
 
   test("a first attempt that arrives after its retry and the next batch does not run", async () => {
     const { accountId, call } = await fresh()
     const late = call(1)
-    await scripts.charge(call(1))
-    await scripts.charge(call(2))
-    expect((await scripts.charge(late)).status).toBe("barred")
+    await scripts.decide(call(1))
+    await scripts.decide(call(2))
+    expect((await scripts.decide(late)).status).toBe("barred")
     expect(await scripts.state(accountId)).toMatchObject({ balanceFen: 98, seq: 2 })
   })
 
   test("numbers of one slot say nothing about another's", async () => {
     const [left, right] = [await fresh(), await fresh()]
-    await scripts.charge(left.call(1))
-    await scripts.charge(left.call(2))
-    expect((await scripts.charge(right.call(1))).status).toBe("done")
-    expect((await scripts.charge(right.call(3))).status).toBe("ahead")
+    await scripts.decide(left.call(1))
+    await scripts.decide(left.call(2))
+    expect((await scripts.decide(right.call(1))).status).toBe("done")
+    expect((await scripts.decide(right.call(3))).status).toBe("ahead")
   })
 
   test("a batch of which nothing was accepted has a number like every other", async () => {
     const { call } = await fresh(0)
-    await scripts.charge(call(1))
-    expect((await scripts.charge(call(3))).status).toBe("ahead")
-    expect((await scripts.charge(call(2))).status).toBe("done")
-    expect((await scripts.charge(call(1))).status).toBe("barred")
+    await scripts.decide(call(1))
+    expect((await scripts.decide(call(3))).status).toBe("ahead")
+    expect((await scripts.decide(call(2))).status).toBe("done")
+    expect((await scripts.decide(call(1))).status).toBe("barred")
   })
 })
 
@@ -85,7 +85,7 @@ describe("revoke", () => {
       { accountId: other },
       ...call(1, 5).items,
     ]
-    const { outcomes } = await scripts.charge({ slot, batch: 1, items })
+    const { outcomes } = await scripts.decide({ slot, batch: 1, items })
     const atMs = outcomes[0]?.status === "accepted" ? outcomes[0].atMs : Number.NaN
     const { written, entryNumber } = await scripts.meta()
     for (let i = 0; i < 3; i++)
@@ -129,25 +129,25 @@ describe("revoke", () => {
   test("bars the number of a batch that never came, for ever", async () => {
     const { accountId, call } = await fresh()
     expect(await scripts.revoke(call(1))).toBe("barred")
-    expect((await scripts.charge(call(1))).status).toBe("barred")
+    expect((await scripts.decide(call(1))).status).toBe("barred")
     expect(await scripts.revoke(call(1))).toBe("revoked")
-    expect((await scripts.charge(call(2))).status).toBe("done")
-    expect((await scripts.charge(call(1))).status).toBe("barred")
+    expect((await scripts.decide(call(2))).status).toBe("done")
+    expect((await scripts.decide(call(1))).status).toBe("barred")
     expect(await scripts.state(accountId)).toMatchObject({ balanceFen: 99, seq: 1 })
   })
 
   test("a late attempt of a revoked batch does not run", async () => {
     const { accountId, call } = await fresh()
-    await scripts.charge(call(1))
+    await scripts.decide(call(1))
     await scripts.revoke(call(1))
-    expect((await scripts.charge(call(1))).status).toBe("barred")
+    expect((await scripts.decide(call(1))).status).toBe("barred")
     expect(await scripts.state(accountId)).toMatchObject({ balanceFen: 100, seq: 2 })
   })
 
   test("touches nothing where the batch is not the last one of its slot", async () => {
     const { accountId, call } = await fresh()
-    await scripts.charge(call(1))
-    await scripts.charge(call(2))
+    await scripts.decide(call(1))
+    await scripts.decide(call(2))
     expect(await scripts.revoke(call(1))).toBe("ahead")
     expect(await scripts.revoke(call(4))).toBe("ahead")
     expect(await scripts.state(accountId)).toMatchObject({ balanceFen: 98, seq: 2 })
@@ -155,7 +155,7 @@ describe("revoke", () => {
 
   test("refuses another generation, another number of partitions and an unknown slot", async () => {
     const { call } = await fresh()
-    await scripts.charge(call(1))
+    await scripts.decide(call(1))
     expect(await scripts.revoke({ ...call(1), generation: 2 })).toBe("fenced")
     expect(await scripts.revoke({ ...call(1), partitions: 2 })).toBe("fenced")
     expect(await scripts.revoke({ ...call(1), slot: "nobody" })).toBe("slot_closed")
@@ -163,7 +163,7 @@ describe("revoke", () => {
 
   test("writes nothing where the stream is not there, and can be repeated", async () => {
     const { accountId, call } = await fresh()
-    await scripts.charge(call(1))
+    await scripts.decide(call(1))
     await scripts.redis.rename("{p0}:1:stream", "kept")
     expect(await scripts.revoke(call(1))).toBe("fenced")
     expect(await scripts.state(accountId)).toMatchObject({ balanceFen: 99, seq: 1 })
@@ -192,10 +192,10 @@ describe("slots", () => {
 
   test("is closed only with its last batch settled; then a late batch finds none", async () => {
     const { slot, call } = await fresh()
-    await scripts.charge(call(1))
+    await scripts.decide(call(1))
     expect(await closeSlot(slot, 0)).toEqual({ status: "unsettled" })
     expect(await closeSlot(slot, 1)).toEqual({ status: "closed" })
     expect(await closeSlot(slot, 1)).toEqual({ status: "closed" })
-    expect((await scripts.charge(call(2))).status).toBe("slot_closed")
+    expect((await scripts.decide(call(2))).status).toBe("slot_closed")
   })
 })

@@ -33,7 +33,7 @@ describe("a charge is exact in state, stream and reply, and so is its reversal",
       const accountId = await scripts.put({ balanceFen, seq: 999_999_999_999_999 })
       const call = { slot, batch: 1, items: [{ accountId, amountFen }] }
       const left = balanceFen - amountFen
-      const { outcomes } = await scripts.charge(call)
+      const { outcomes } = await scripts.decide(call)
       expect(outcomes).toMatchObject([
         { status: "accepted", balanceFen: left, seq: 1_000_000_000_000_000 },
       ])
@@ -74,7 +74,7 @@ describe("a charge is exact in state, stream and reply, and so is its reversal",
         amountFen: balanceFen + 1,
       })),
     )
-    const { outcomes } = await scripts.charge({ slot, batch: 1, items })
+    const { outcomes } = await scripts.decide({ slot, batch: 1, items })
     expect(outcomes).toMatchObject(
       edges.map(({ balanceFen }) => ({ status: "insufficient_balance", balanceFen })),
     )
@@ -86,7 +86,7 @@ test("counts and times of a partition stay exact beyond 10^15", async () => {
   const { entryNumber, entryId } = await scripts.meta()
   const far = 999_999_999_999_999
   await scripts.writeMeta({ written: far, flushed: far, clockMs: far })
-  const { outcomes } = await scripts.charge({
+  const { outcomes } = await scripts.decide({
     slot,
     batch: 1,
     items: [{ accountId }, { accountId }],

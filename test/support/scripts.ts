@@ -4,10 +4,17 @@ import { join } from "node:path"
 import type { Redis } from "ioredis"
 import { startRedis } from "../../src/embedded/redis.ts"
 import { type Entry, readEntries } from "../../src/flusher/read-entries.ts"
-import { type AccountId, newAccountId, randomChars } from "../../src/ids.ts"
-import { createBatch } from "../../src/ledger/batch.ts"
-import type { ChargeOutcome } from "../../src/ledger/items.ts"
-import { accountKey, memoKey, metaKey, streamKey } from "../../src/ledger/keys.ts"
+import { type AccountId, newAccountId, parseHoldId, randomChars } from "../../src/ids.ts"
+import {
+  accountKey,
+  counterKey,
+  holdsKey,
+  memoKey,
+  metaKey,
+  otherKeyPrefix,
+  reversedKey,
+  streamKey,
+} from "../../src/ledger/keys.ts"
 import {
   type AccountState,
   type AccountStatus,
@@ -25,8 +32,16 @@ import {
   scriptHashes,
   scriptText,
 } from "../../src/ledger/scripts.ts"
-import { fen } from "../../src/money.ts"
-import { chargeOf, detailsOf } from "./details.ts"
+import { type BatchOf, type ItemOf, type Outcome, type Packed, pack } from "./batches.ts"
+import {
+  type Counter,
+  decodeCounter,
+  decodeHold,
+  decodeResult,
+  encodeCounter,
+  type HoldState,
+  type Result,
+} from "./packed.ts"
 import { signal } from "./stores.ts"
 
 /** The scripts on a Redis of their own, one partition of generation 1, without anything around them. */
@@ -38,12 +53,21 @@ export type Scripts = {
     call: { keys: string[]; args: (string | Buffer)[] },
   ): Promise<ScriptReply>
   openSlot(): Promise<string>
+  /** A slot that numbers its batches by itself. */
+  gateway(): Promise<Gateway>
   /** Writes a state as it is, and answers the account's id. */
   put(state?: Partial<NewState>): Promise<AccountId>
-  charge(batch: BatchOf): Promise<Charged>
+  decide(batch: BatchOf): Promise<Decided>
+  /** Of a batch that was never sent, or has no holds: these have another name each time. */
   revoke(batch: BatchOf): Promise<ScriptReply["status"]>
   state(accountId: AccountId): Promise<AccountState>
   stateBytes(accountId: AccountId): Promise<Buffer | null>
+  counter(keyId: string): Promise<Counter | null>
+  writeCounter(keyId: string, change?: Partial<Counter>): Promise<void>
+  hold(holdId: string): Promise<HoldState | null>
+  result(digest: string): Promise<Result | null>
+  /** The time of the scripts, which stands still while it is ahead of Redis's. */
+  setClock(clockMs: number): Promise<void>
   meta(): Promise<Meta>
   writeMeta(change: Partial<Meta>): Promise<void>
   /** All entries, through the flusher's own eyes: their chain is checked. */
@@ -62,22 +86,15 @@ export type NewState = {
   rest: string
 }
 
-export type ItemOf = {
-  accountId: AccountId
-  amountFen?: number
-  authVersion?: number
-  details?: string
-}
-export type BatchOf = {
+export type Gateway = {
   slot: string
-  batch: number
-  items: ItemOf[]
-  entryId?: string
-  generation?: number
-  partitions?: number
-  unflushedMax?: number
+  send(items: ItemOf[], options?: Partial<Pick<BatchOf, "unflushedMax" | "keptMs">>): Promise<Sent>
 }
-export type Charged = { status: ScriptReply["status"]; outcomes: ChargeOutcome[]; reply: Buffer }
+export type Decided = { status: ScriptReply["status"]; outcomes: Outcome[]; reply: Buffer }
+export type Sent = Decided & {
+  again(): Promise<Decided>
+  revoke(): Promise<ScriptReply["status"]>
+}
 
 const [PARTITION, GENERATION] = [0, 1]
 export const GENESIS = "genesis0"
@@ -94,16 +111,19 @@ export async function startScripts(): Promise<Scripts> {
   const run: Scripts["run"] = (name, call) => runScript(redis, hashes[name], call)
 
   return {
-    ...{ redis, hashes, run, openSlot, put, charge, revoke, state, meta, writeMeta },
+    ...{ redis, hashes, run, openSlot, gateway, put, state, meta, writeMeta, entries, stop },
+    decide: (batch) => decide(batch, pack(batch.items)),
+    revoke: (batch) => revoke(batch, pack(batch.items)),
     stateBytes: (accountId) => redis.getBuffer(keyOf(accountId)),
-    entries: () =>
-      readEntries(redis, {
-        partition: PARTITION,
-        generation: GENERATION,
-        entryNumber: 0,
-        entryId: GENESIS,
-      }),
-    stop,
+    counter: (keyId) => read(counterKey(PARTITION, GENERATION, keyId), decodeCounter),
+    async writeCounter(keyId, change = {}) {
+      const key = counterKey(PARTITION, GENERATION, keyId)
+      const counter = (await read(key, decodeCounter)) ?? NEW_COUNTER
+      await redis.set(key, encodeCounter({ ...counter, ...change }))
+    },
+    hold: (holdId) => read(holdKeyOf(holdId), decodeHold),
+    result: (digest) => read(resultKeyOf(digest), decodeResult),
+    setClock: (clockMs) => writeMeta({ clockMs }),
   }
 
   async function openSlot(): Promise<string> {
@@ -114,62 +134,91 @@ export async function startScripts(): Promise<Scripts> {
     return slot
   }
 
+  async function gateway(): Promise<Gateway> {
+    const slot = await openSlot()
+    let last = 0
+    return {
+      slot,
+      async send(items, options = {}) {
+        const batch = { ...options, slot, batch: ++last, items }
+        const packed = pack(items)
+        return {
+          ...(await decide(batch, packed)),
+          again: () => decide(batch, packed),
+          revoke: () => revoke(batch, packed),
+        }
+      },
+    }
+  }
+
   async function put(state: Partial<NewState> = {}): Promise<AccountId> {
     const accountId = newAccountId()
     await redis.set(keyOf(accountId), encodeState(state))
     return accountId
   }
 
-  async function charge(call: BatchOf): Promise<Charged> {
-    const outcomes: ChargeOutcome[] = []
-    const { batch, keys, accounts } = pack(call, outcomes)
+  async function decide(call: BatchOf, packed: Packed): Promise<Decided> {
     const { generation = GENERATION, partitions = 1, unflushedMax = 1_000_000 } = call
+    const { keptMs = 86_400_000, entryId = randomChars(8) } = call
     const reply = await run("decide", {
-      keys,
+      keys: [...slotKeys(call.slot), ...itemKeys(packed)],
       args: [
-        ...[
-          String(generation),
-          String(partitions),
-          String(unflushedMax),
-          call.slot,
-          String(call.batch),
-        ],
-        ...[call.entryId ?? randomChars(8), batch.items(), String(accounts), "86400000"],
+        ...[String(generation), String(partitions), String(unflushedMax), call.slot],
+        ...[String(call.batch), entryId, packed.items, String(packed.accounts.length)],
+        String(keptMs),
       ],
     })
-    if (reply.status !== "done") return { status: reply.status, outcomes, reply: Buffer.alloc(0) }
-    batch.answer(reply.body, generation)
+    if (reply.status !== "done") return { status: reply.status, outcomes: [], reply: NO_REPLY }
+    const outcomes = packed.read(reply.body, generation)
     return { status: reply.status, outcomes, reply: reply.body }
   }
 
-  async function revoke(call: BatchOf): Promise<ScriptReply["status"]> {
-    const { batch, keys, accounts } = pack(call, [])
-    keys.splice(3, 0, "{p0}:1:reversed")
+  async function revoke(call: BatchOf, packed: Packed): Promise<ScriptReply["status"]> {
     const { generation = GENERATION, partitions = 1 } = call
-    const reply = await run("revoke", {
-      keys,
+    const reversed = reversedKey(PARTITION, GENERATION)
+    const { status } = await run("revoke", {
+      keys: [...slotKeys(call.slot), reversed, ...itemKeys(packed)],
       args: [
         ...[String(generation), String(partitions), call.slot, String(call.batch)],
-        ...[randomChars(8), batch.items(), String(accounts)],
+        ...[randomChars(8), packed.items, String(packed.accounts.length)],
       ],
     })
-    return reply.status
+    return status
   }
 
   async function state(accountId: AccountId): Promise<AccountState> {
-    const bytes = await redis.getBuffer(keyOf(accountId))
-    if (bytes === null) throw new Error(`${accountId} is not there`)
-    return decodeAccount(bytes)
+    const found = await read(keyOf(accountId), decodeAccount)
+    if (found === null) throw new Error(`${accountId} is not there`)
+    return found
   }
 
   async function meta(): Promise<Meta> {
-    const bytes = await redis.getBuffer(metaKey(PARTITION))
-    if (bytes === null) throw new Error("there is no meta")
-    return decodeMeta(bytes)
+    const found = await read(metaKey(PARTITION), decodeMeta)
+    if (found === null) throw new Error("there is no meta")
+    return found
+  }
+
+  async function read<Value>(key: string, decode: (bytes: Buffer) => Value): Promise<Value | null> {
+    const bytes = await redis.getBuffer(key)
+    return bytes === null ? null : decode(bytes)
   }
 
   async function writeMeta(change: Partial<Meta>): Promise<void> {
     await redis.set(metaKey(PARTITION), encodeMeta({ ...(await meta()), ...change }))
+  }
+
+  async function entries(): Promise<Entry[]> {
+    const all: Entry[] = []
+    let [entryNumber, entryId] = [0, GENESIS]
+    for (;;) {
+      const place = { partition: PARTITION, generation: GENERATION, entryNumber, entryId }
+      const page = await readEntries(redis, place)
+      all.push(...page)
+      const last = page.at(-1)
+      if (last === undefined) return all
+      entryNumber = last.number
+      entryId = last.id
+    }
   }
 
   async function stop(): Promise<void> {
@@ -180,6 +229,12 @@ export async function startScripts(): Promise<Scripts> {
   }
 }
 
+const NO_REPLY = Buffer.alloc(0)
+const NEW_COUNTER: Counter = {
+  ...{ version: 1, day: 0, dayFen: 0, month: 0, monthFen: 0, totalFen: 0 },
+  ...{ tokens: 0, tokensAtMs: 0 },
+}
+
 async function openPartition(redis: Redis): Promise<void> {
   const stream = streamKey(PARTITION, GENERATION)
   await redis.xadd(stream, `${GENERATION}-0`, "id", GENESIS)
@@ -188,23 +243,31 @@ async function openPartition(redis: Redis): Promise<void> {
   if (status !== "opened") throw new Error(`the partition was not opened: ${status}`)
 }
 
-function pack({ slot, items }: BatchOf, outcomes: ChargeOutcome[]) {
-  const batch = createBatch()
-  for (const { accountId, amountFen = 1, authVersion = 1, details = detailsOf() } of items) {
-    const item = chargeOf({ accountId, amountFen: fen(amountFen), authVersion, details })
-    batch.addCharge(item, (outcome) => outcomes.push(outcome))
-  }
-  const head = [
+function slotKeys(slot: string): string[] {
+  return [
     metaKey(PARTITION),
     streamKey(PARTITION, GENERATION),
     memoKey(PARTITION, GENERATION, slot),
   ]
-  const accounts = [...batch.accounts()].map((account) => `{p0}:1:a:${account}`)
-  return { batch, keys: [...head, ...accounts], accounts: accounts.length }
+}
+
+function itemKeys({ accounts, others }: Packed): string[] {
+  const prefix = otherKeyPrefix(PARTITION, GENERATION)
+  const names = [...accounts.map((account) => `${prefix}a:${account}`)]
+  for (const other of others) names.push(prefix + other)
+  return others.length > 0 ? [...names, holdsKey(PARTITION, GENERATION)] : names
 }
 
 export function keyOf(accountId: AccountId): string {
   return accountKey(PARTITION, GENERATION, accountId)
+}
+
+export function holdKeyOf(holdId: string): string {
+  return `${otherKeyPrefix(PARTITION, GENERATION)}h:${parseHoldId(holdId)?.name}`
+}
+
+export function resultKeyOf(digest: string): string {
+  return `${otherKeyPrefix(PARTITION, GENERATION)}r:${digest}`
 }
 
 export function encodeState(state: Partial<NewState>): Buffer {

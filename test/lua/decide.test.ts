@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { newAccountId } from "../../src/ids.ts"
 import { metaKey, streamKey } from "../../src/ledger/keys.ts"
 import { BATCH_ITEMS_MAX } from "../../src/limits.ts"
-import { type BatchOf, type NewState, type Scripts, startScripts } from "../support/scripts.ts"
+import type { BatchOf } from "../support/batches.ts"
+import { type NewState, type Scripts, startScripts } from "../support/scripts.ts"
 
 let scripts: Scripts
 beforeAll(async () => {
@@ -24,9 +25,9 @@ describe("a batch is refused as a whole, and nothing is written", () => {
     test(`${status}: ${JSON.stringify(call)}`, async () => {
       const slot = await scripts.openSlot()
       const accountId = await scripts.put({ balanceFen: 100 })
-      for (const batch of [1, 2]) await scripts.charge({ slot, batch, items: [{ accountId }] })
+      for (const batch of [1, 2]) await scripts.decide({ slot, batch, items: [{ accountId }] })
       const before = await everything()
-      const answer = await scripts.charge({ slot, batch: 3, items: [{ accountId }], ...call })
+      const answer = await scripts.decide({ slot, batch: 3, items: [{ accountId }], ...call })
       expect<string>(answer.status).toBe(status)
       expect(await everything()).toEqual(before)
     })
@@ -36,7 +37,7 @@ describe("a batch is refused as a whole, and nothing is written", () => {
     const [slot, accountId] = [await scripts.openSlot(), await scripts.put({ balanceFen: 1 })]
     const meta = await scripts.meta()
     await scripts.redis.rename(metaKey(0), "kept")
-    expect((await scripts.charge({ slot, batch: 1, items: [{ accountId }] })).status).toBe("fenced")
+    expect((await scripts.decide({ slot, batch: 1, items: [{ accountId }] })).status).toBe("fenced")
     await scripts.redis.rename("kept", metaKey(0))
     expect(await scripts.meta()).toEqual(meta)
   })
@@ -45,10 +46,10 @@ describe("a batch is refused as a whole, and nothing is written", () => {
     const [slot, accountId] = [await scripts.openSlot(), await scripts.put({ balanceFen: 1 })]
     await scripts.redis.rename(streamKey(0, 1), "kept")
     const before = await everything()
-    expect((await scripts.charge({ slot, batch: 1, items: [{ accountId }] })).status).toBe("fenced")
+    expect((await scripts.decide({ slot, batch: 1, items: [{ accountId }] })).status).toBe("fenced")
     expect(await everything()).toEqual(before)
     await scripts.redis.rename("kept", streamKey(0, 1))
-    expect((await scripts.charge({ slot, batch: 1, items: [{ accountId }] })).status).toBe("done")
+    expect((await scripts.decide({ slot, batch: 1, items: [{ accountId }] })).status).toBe("done")
   })
 })
 
@@ -68,12 +69,12 @@ describe("an item is refused alone, and changes nothing of its account", () => {
         state === null ? newAccountId() : await scripts.put({ rest: "later", ...state })
       const before = await scripts.stateBytes(accountId)
       const { entryNumber } = await scripts.meta()
-      const { outcomes } = await scripts.charge({
+      const { outcomes } = await scripts.decide({
         slot,
         batch: 1,
         items: [{ accountId, amountFen: 3 }],
       })
-      expect<object[]>(outcomes).toEqual([{ status, ...known }])
+      expect<object[]>(outcomes).toEqual([{ status, rate: null, ...known }])
       expect(await scripts.stateBytes(accountId)).toEqual(before)
       expect((await scripts.meta()).entryNumber).toBe(entryNumber)
     })
@@ -83,7 +84,7 @@ describe("an item is refused alone, and changes nothing of its account", () => {
     const slot = await scripts.openSlot()
     const accountId = await scripts.put({ balanceFen: 5, heldFen: 3, seq: 7, rest: "later" })
     const items = [{ accountId, amountFen: 2 }, { accountId }]
-    const { outcomes } = await scripts.charge({ slot, batch: 1, items })
+    const { outcomes } = await scripts.decide({ slot, batch: 1, items })
     expect(outcomes).toMatchObject([
       { status: "accepted", balanceFen: 3, heldFen: 3, seq: 8 },
       { status: "insufficient_balance", balanceFen: 3, heldFen: 3 },
@@ -98,7 +99,7 @@ describe("one batch", () => {
     const slot = await scripts.openSlot()
     const accountId = await scripts.put({ balanceFen: 10 })
     const amounts = [4, 7, 5, 2, 1]
-    const { outcomes } = await scripts.charge({
+    const { outcomes } = await scripts.decide({
       ...{ slot, batch: 1 },
       items: amounts.map((amountFen) => ({ accountId, amountFen })),
     })
@@ -126,7 +127,7 @@ describe("one batch", () => {
       balances.map(async (balanceFen) => ({ accountId: await scripts.put({ balanceFen }) })),
     )
     const { written, entryNumber } = await scripts.meta()
-    const { outcomes } = await scripts.charge({ slot, batch: 1, items })
+    const { outcomes } = await scripts.decide({ slot, batch: 1, items })
     expect(outcomes.map(({ status }) => status)).toEqual(
       balances.map((balance) => (balance > 0 ? "accepted" : "insufficient_balance")),
     )
@@ -145,7 +146,7 @@ describe("one batch", () => {
     ]
     const { entryId: previousId, entryNumber } = await scripts.meta()
     const items = [{ accountId: first }, { accountId: second }, { accountId: first }]
-    const { outcomes } = await scripts.charge({ slot, batch: 1, items, entryId: "entry--1" })
+    const { outcomes } = await scripts.decide({ slot, batch: 1, items, entryId: "entry--1" })
     const entry = (await scripts.entries()).at(-1)
     const [outcome] = outcomes
     if (outcome?.status !== "accepted") throw new Error("the first charge must be accepted")
@@ -162,8 +163,8 @@ describe("one batch", () => {
     const slot = await scripts.openSlot()
     const before = await scripts.meta()
     const items = [{ accountId: newAccountId() }]
-    await scripts.charge({ slot, batch: 1, items })
-    expect((await scripts.charge({ slot, batch: 2, items })).status).toBe("done")
+    await scripts.decide({ slot, batch: 1, items })
+    expect((await scripts.decide({ slot, batch: 2, items })).status).toBe("done")
     expect(await scripts.meta()).toMatchObject({
       entryNumber: before.entryNumber,
       written: before.written,
@@ -175,7 +176,7 @@ describe("one batch", () => {
     const accountId = await scripts.put({ balanceFen: 9 })
     const clockMs = Date.now() + 3_600_000
     await scripts.writeMeta({ clockMs })
-    const { outcomes } = await scripts.charge({ slot, batch: 1, items: [{ accountId }] })
+    const { outcomes } = await scripts.decide({ slot, batch: 1, items: [{ accountId }] })
     expect(outcomes).toMatchObject([{ status: "accepted", atMs: clockMs }])
     await scripts.writeMeta({ clockMs: Date.now() })
   })
@@ -187,7 +188,7 @@ test("the back-pressure bound counts what is written and not flushed", async () 
   const { written } = await scripts.meta()
   await scripts.writeMeta({ flushed: written })
   const charge = (batch: number) =>
-    scripts.charge({ slot, batch, items: [{ accountId }, { accountId }], unflushedMax: 2 })
+    scripts.decide({ slot, batch, items: [{ accountId }, { accountId }], unflushedMax: 2 })
   expect((await charge(1)).status).toBe("done")
   expect((await charge(2)).status).toBe("saturated")
   await scripts.writeMeta({ flushed: written + 1 })

@@ -1,0 +1,180 @@
+import { noteAccepted } from "../books.ts"
+import { type JobOutcome, runJob } from "../generator/job.ts"
+import { drained, readLag } from "../lag.ts"
+import type { Bench, Section } from "../section.ts"
+import { type Account, seedAccounts, seeded } from "../seed.ts"
+import { PART_NAMES, PARTS } from "../system.ts"
+import { percent, type Row, table, whole } from "../table.ts"
+import { atLeast, median } from "../target.ts"
+import { mapValues, startUsage } from "../usage.ts"
+
+/** A load of batches, and what the flusher did of it in the meantime and afterwards. */
+type Round = {
+  chargesPerSecond: number
+  /** CPU per charge while the load was on. */
+  micros: Readonly<Record<string, number>>
+  generatorMicros: number
+  foreignShare: number
+  /** Records that were not in Postgres when the load ended. */
+  backlog: number
+  flushedPerSecondDuring: number
+  flushedPerSecondAfter: number
+  /** CPU per record while the flusher caught up. */
+  flushMicros: Readonly<Record<string, number>>
+}
+
+const ITEMS = 1_000
+const CONNECTIONS = 16
+const CREDIT_FEN = 200_000_000
+const TIMEOUT_MS = 30_000
+/** What is offered when the flusher is measured under load: more than it is asked to keep up with. */
+const STEADY_CHARGES_PER_SECOND = 40_000
+const OFFERED = `${whole(STEADY_CHARGES_PER_SECOND)} charges/s`
+const CHARGES_MIN = 100_000
+const FLUSHED_MIN = 30_000
+/** A backlog below this is caught up too soon to be measured. */
+const BACKLOG_MIN = 10_000
+
+const BODY = JSON.stringify({
+  items: Array.from({ length: ITEMS }, () => ({ interface: "user.login" })),
+})
+
+/** Batches of 1,000 charges: as many as it takes, and at a steady rate with the flusher beside it. */
+export async function runBatch(bench: Bench): Promise<Section> {
+  const { system, options, proof, terminal } = bench
+  const { rounds, burstSeconds: seconds } = options
+  const accounts = await seedAccounts(system.sql, { count: CONNECTIONS, creditFen: CREDIT_FEN })
+  proof.accounts.push(...accounts)
+  await seeded(system)
+  const batchesPerSecond = STEADY_CHARGES_PER_SECOND / ITEMS
+  await runOne(bench, accounts, { seconds: 1, batchesPerSecond: null })
+  const bursts: Round[] = []
+  const steady: Round[] = []
+  for (let n = 1; n <= rounds; n++) {
+    const burst = await runOne(bench, accounts, { seconds, batchesPerSecond: null })
+    bursts.push(burst)
+    terminal.say(describeRound(`${n}/${rounds} burst`, burst))
+    const load = await runOne(bench, accounts, { seconds: seconds / 2, batchesPerSecond })
+    steady.push(load)
+    terminal.say(describeRound(`${n}/${rounds} steady`, load))
+  }
+  return describe({ bursts, steady, seconds })
+}
+
+async function runOne(
+  bench: Bench,
+  accounts: readonly Account[],
+  { seconds, batchesPerSecond }: { seconds: number; batchesPerSecond: number | null },
+): Promise<Round> {
+  const { system, terminal } = bench
+  const progress = { calls: 0, refused: 0, lost: 0 }
+  const timer = setInterval(() => terminal.live(`batch: ${progress.calls * ITEMS} charges`), 500)
+  const usage = startUsage(system.pids())
+  const outcome = await runJob(
+    {
+      urls: system.gateways.map(({ url }) => url),
+      calls: accounts.map(({ key }) => ({ path: "/v1/charges/batch", key, body: BODY })),
+      isBatch: true,
+      connections: CONNECTIONS,
+      seconds,
+      callsPerSecond: batchesPerSecond,
+      timeoutMs: TIMEOUT_MS,
+    },
+    progress,
+  ).finally(() => clearInterval(timer))
+  const loaded = usage(outcome.cpuMs)
+  const { records: backlog } = await readLag(system.redis)
+  const flushing = startUsage(system.pids())
+  const drainMs = await drained(system.redis)
+  const flushed = flushing()
+  const accepted = noteOutcome(bench, accounts, outcome)
+  const perCharge = (ms: number) => (ms * 1_000) / accepted
+  return {
+    chargesPerSecond: (accepted / outcome.answers) * outcome.callsPerSecond,
+    micros: mapValues(loaded.partMs, perCharge),
+    generatorMicros: perCharge(loaded.generatorMs),
+    foreignShare: loaded.foreignMs / loaded.ms,
+    backlog,
+    flushedPerSecondDuring: ((accepted - backlog) * 1_000) / loaded.ms,
+    flushedPerSecondAfter: backlog < BACKLOG_MIN ? Number.NaN : (backlog * 1_000) / drainMs,
+    flushMicros: mapValues(flushed.partMs, (ms) => (ms * 1_000) / backlog),
+  }
+}
+
+/** How many charges were accepted; the books are compared with each account's. */
+function noteOutcome(
+  { proof }: Bench,
+  accounts: readonly Account[],
+  { lost, accepted, codes }: JobOutcome,
+): number {
+  if (lost > 0) throw new Error(`batch: ${lost} calls had no answer`)
+  const sum = accepted.reduce((all, charges) => all + charges, 0)
+  if (sum === 0) throw new Error(`batch: no charge was accepted: ${JSON.stringify(codes)}`)
+  noteAccepted(
+    proof,
+    accounts.map(({ id }, place) => [id, accepted[place] ?? 0]),
+  )
+  return sum
+}
+
+function describeRound(title: string, round: Round): string {
+  const { chargesPerSecond, backlog, flushedPerSecondDuring, flushedPerSecondAfter } = round
+  return [
+    title.padEnd(14),
+    `${whole(chargesPerSecond)} charges/s`,
+    `flushed ${whole(flushedPerSecondDuring)}/s under load`,
+    `a backlog of ${whole(backlog)} at ${whole(flushedPerSecondAfter)}/s`,
+  ].join("  ")
+}
+
+type Rounds = { bursts: readonly Round[]; steady: readonly Round[]; seconds: number }
+
+function describe({ bursts, steady, seconds }: Rounds): Section {
+  const caughtUp = bursts.map((round) => round.flushedPerSecondAfter).filter(Number.isFinite)
+  const kept = steady.map((round) => round.flushedPerSecondDuring)
+  return {
+    title: "Batches, and the flusher behind them",
+    lines: [
+      `\`POST /v1/charges/batch\`, ${whole(ITEMS)} charges each, ${CONNECTIONS} connections: bursts of ${seconds} s at full`,
+      `speed, and ${OFFERED} for ${seconds / 2} s, each followed by the flusher catching up.`,
+      "",
+      ...table(["", "burst", OFFERED], rowsOf([bursts, steady])),
+    ],
+    targets: [
+      atLeast(
+        `charges/s in batches, bursts of ${seconds} s, appendfsync always`,
+        bursts.map((round) => round.chargesPerSecond),
+        CHARGES_MIN,
+      ),
+      ...(caughtUp.length === 0
+        ? []
+        : [atLeast("records/s flushed, catching up a burst", caughtUp, FLUSHED_MIN)]),
+      atLeast(`records/s flushed under a load of ${OFFERED}`, kept, FLUSHED_MIN),
+    ],
+  }
+}
+
+function rowsOf(columns: readonly (readonly Round[])[]): Row[] {
+  const row = (title: string, read: (round: Round) => number | undefined, write = tenths): Row => [
+    title,
+    ...columns.map((rounds) => {
+      const values = rounds.map((round) => read(round) ?? Number.NaN).filter(Number.isFinite)
+      return values.length === 0 ? "–" : write(median(values))
+    }),
+  ]
+  return [
+    row("charges/s", (round) => round.chargesPerSecond, whole),
+    ...PARTS.map((part) => row(`CPU µs/charge: ${PART_NAMES[part]}`, ({ micros }) => micros[part])),
+    row("CPU µs/charge: generator", (round) => round.generatorMicros),
+    row("other programs, median", (round) => round.foreignShare, percent),
+    row("records/s to Postgres under load", (round) => round.flushedPerSecondDuring, whole),
+    row("records behind at its end", (round) => round.backlog, whole),
+    row("records/s to Postgres catching up", (round) => round.flushedPerSecondAfter, whole),
+    row("CPU µs/record catching up: flusher", ({ flushMicros }) => flushMicros.flusher),
+    row("CPU µs/record catching up: Postgres", ({ flushMicros }) => flushMicros.postgres),
+  ]
+}
+
+function tenths(value: number): string {
+  return value.toFixed(1)
+}

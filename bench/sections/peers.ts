@@ -1,0 +1,183 @@
+import { join } from "node:path"
+import { noteAccepted } from "../books.ts"
+import { drained } from "../lag.ts"
+import { type Contender, type Measured, measureInTurn } from "../measure.ts"
+import { PEER_NAMES, PEER_TITLES, type Peer, type PeerName } from "../peers/peer.ts"
+import { startPeer } from "../peers/start.ts"
+import type { Bench, Section } from "../section.ts"
+import { bars } from "../svg/bars.ts"
+import { PART_NAMES, PARTS } from "../system.ts"
+import { percent, type Row, table, whole } from "../table.ts"
+import { atLeast, median, type Target } from "../target.ts"
+
+type Name = PeerName | "fengate"
+type Contest = { measured: ReadonlyMap<Name, Measured[]>; leftOut: string[] }
+
+const OWN = "fengate"
+const CREDIT_FEN = 1_000_000
+const WARM_UP_SECONDS = 2
+/** How many times as many charges a CPU-second has to be good for. */
+const RATIO_MIN: Partial<Record<PeerName, number>> = {
+  elysia: 1.5,
+  pipelined: 1.5,
+  nginx: 1.8,
+  postgres: 5,
+}
+/** What decides: the peers on Redis do not write their records to Postgres, which ours does. */
+const DECIDING: readonly string[] = ["gateway", "redis"]
+
+/** The same charge in other builds, each with stores of its own, in turn with ours. */
+export async function runPeers(bench: Bench): Promise<Section> {
+  const { system, options, terminal } = bench
+  const peers: Peer[] = []
+  const leftOut: string[] = []
+  try {
+    for (const name of PEER_NAMES) {
+      const dir = join(system.dir, `peer-${name}`)
+      const size = { accounts: options.accounts, creditFen: CREDIT_FEN }
+      const started = await startPeer(name, { dir, ...size })
+      if (typeof started === "string") {
+        leftOut.push(started)
+        terminal.say(started)
+      } else peers.push(started)
+    }
+    const accepted = new Map<PeerName, number>()
+    const measured = await measureInTurn([contenderOf(bench), ...peers.map(contenderOfPeer)], {
+      ...options,
+      warmUpSeconds: Math.min(options.seconds, WARM_UP_SECONDS),
+      onRound(name, round, { load, micros, callsPerSecond }) {
+        if (name === OWN) noteAccepted(bench.proof, load.accepted)
+        else accepted.set(name, (accepted.get(name) ?? 0) + (load.statuses.get(200) ?? 0))
+        if (round === 0) return
+        const each = Object.entries(micros).map(([part, value]) => `${part} ${value.toFixed(1)} µs`)
+        const rate = `${whole(callsPerSecond)} calls/s`
+        terminal.say(`${round}/${options.rounds} ${name.padEnd(10)} ${rate}  ${each.join("  ")}`)
+      },
+    })
+    for (const peer of peers) await auditPeer(peer, accepted.get(peer.name) ?? 0)
+    return describe({ measured, leftOut })
+  } finally {
+    for (const peer of peers) await peer.stop()
+  }
+}
+
+function contenderOf({ system, accounts }: Bench): Contender & { name: Name } {
+  const [gateway] = system.gateways
+  if (gateway === undefined) throw new Error("there is no gateway")
+  return {
+    name: OWN,
+    url: gateway.url,
+    path: "/v1/charges",
+    accounts,
+    pids: () => ({ ...system.pids(), gateway: [gateway.pid] }),
+    settled: () => drained(system.redis),
+  }
+}
+
+function contenderOfPeer({ name, url, accounts, pids }: Peer): Contender & { name: Name } {
+  const store = name === "postgres" || name === "statement" ? "postgres" : "redis"
+  return {
+    name,
+    url,
+    path: "/v1/charges",
+    accounts,
+    pids: () => ({ gateway: [pids.gateway], [store]: [pids.store] }),
+  }
+}
+
+/** A peer whose books do not balance is no peer. */
+async function auditPeer({ name, accounts, books }: Peer, accepted: number): Promise<void> {
+  const seededFen = accounts.reduce((sum, { creditFen }) => sum + creditFen, 0)
+  const { leftFen, changes } = await books()
+  if (leftFen + accepted === seededFen && changes === accepted) return
+  throw new Error(
+    `${name}: ${accepted} calls were accepted and ${changes} changes recorded; of ${seededFen} fen, ${leftFen} are left`,
+  )
+}
+
+function describe({ measured, leftOut }: Contest): Section {
+  const present = [OWN, ...PEER_NAMES].flatMap((name) =>
+    measured.has(nameOf(name)) ? [nameOf(name)] : [],
+  )
+  const rounds = (name: Name) => measured.get(name) ?? []
+  const middle = (name: Name, read: (measured: Measured) => number) =>
+    median(rounds(name).map(read))
+  const micros = (name: Name, part: string) => middle(name, (each) => each.micros[part] ?? 0)
+  const title = (name: Name) => (name === OWN ? "**Fengate**" : PEER_TITLES[name])
+  const rows = present.map(
+    (name): Row => [
+      title(name),
+      whole(middle(name, (each) => each.callsPerSecond)),
+      ...PARTS.map((part) =>
+        rounds(name)[0]?.micros[part] === undefined ? "–" : micros(name, part).toFixed(1),
+      ),
+      middle(name, (each) => sumOf(each, DECIDING)).toFixed(1),
+      middle(name, (each) => sumOf(each, PARTS)).toFixed(1),
+      percent(Math.max(...rounds(name).map(({ foreignShare }) => foreignShare))),
+    ],
+  )
+  const parts = PARTS.map((part) => PART_NAMES[part])
+  return {
+    title: "Other builds of the same charge",
+    lines: [
+      "CPU µs per charge by process. The peers on Redis keep their records there and write none to",
+      "Postgres: what decides and records in Redis is compared, gateway and Redis. Against Postgres",
+      "alone everything of ours counts, the flusher and Postgres too.",
+      "",
+      ...table(
+        ["", "charges/s", ...parts, "gateway + Redis", "all", "other programs, worst"],
+        rows,
+      ),
+      ...leftOut.flatMap((sentence) => ["", sentence]),
+    ],
+    targets: PEER_NAMES.flatMap((name) => targetsOf(name, rounds)),
+    pictures: [
+      bars({
+        file: "cpu-per-charge.svg",
+        title: "CPU per charge",
+        note: "µs, by process; less is better. The peers on Redis write no records to Postgres.",
+        series: parts,
+        bars: present.map((name) => ({
+          name: plain(title(name)),
+          parts: PARTS.map((part) => micros(name, part)),
+        })),
+      }),
+      bars({
+        file: "charges-per-second.svg",
+        title: "Charges per second",
+        note: "One call each, closed loop; generator and all stores on the same cores.",
+        series: ["charges/s"],
+        bars: present.map((name) => ({
+          name: plain(title(name)),
+          parts: [middle(name, (each) => each.callsPerSecond)],
+        })),
+      }),
+    ],
+  }
+}
+
+/** Ratios of rounds that stood beside each other. */
+function targetsOf(name: PeerName, rounds: (name: Name) => readonly Measured[]): Target[] {
+  const min = RATIO_MIN[name]
+  if (min === undefined || rounds(name).length === 0) return []
+  const isWhole = name === "postgres"
+  const ratios = rounds(name).map((peer, i) => {
+    const own = rounds(OWN)[i]
+    const ownMicros = own === undefined ? Number.NaN : sumOf(own, isWhole ? PARTS : DECIDING)
+    return sumOf(peer, PARTS) / ownMicros
+  })
+  const what = isWhole ? "everything of ours counted" : "gateway and Redis"
+  return [atLeast(`charges per CPU-second, ours / ${PEER_TITLES[name]} (${what})`, ratios, min)]
+}
+
+function sumOf({ micros }: Measured, parts: readonly string[]): number {
+  return parts.reduce((sum, part) => sum + (micros[part] ?? 0), 0)
+}
+
+function nameOf(name: string): Name {
+  return PEER_NAMES.find((peer) => peer === name) ?? OWN
+}
+
+function plain(markdown: string): string {
+  return markdown.replaceAll("*", "")
+}
