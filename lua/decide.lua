@@ -116,8 +116,9 @@ local function open_specials()
     month = (year + era * 400) * 12 + from_march + 2
   end
 
-  -- Outcome where a limit stands against the amount; else nil, and what the counter becomes.
-  local function check_limits(limits, amount)
+  -- Outcome where a limit stands against the amount; else nil, and what the counter becomes. Then what
+  -- is left of the calls per second: after this call, or as it is where this one is not counted.
+  local function check_limits(limits, amount, is_counted)
     local place, version, daily, monthly, total, rate, expires = unpack_from(LIMITS, limits)
     if expires > 0 and now >= expires then return 11 end
     if place == 0 then return nil end
@@ -139,12 +140,13 @@ local function open_specials()
     if daily > 0 and spent_day + amount > daily then return 12, nil, left, reset end
     if monthly > 0 and spent_month + amount > monthly then return 13, nil, left, reset end
     if total > 0 and spent + amount > total then return 14, nil, left, reset end
-    if rate > 0 then
+    if rate > 0 then tokens_at = now end
+    if rate > 0 and is_counted then
       tokens, left = tokens - 1000, left - 1
       reset = ceil(((left > 0 and rate * 1000 or 1000) - tokens) / rate)
     end
     return nil, pack(COUNTER, version, day, spent_day + amount, month, spent_month + amount, spent + amount,
-      tokens, now), left, reset
+      tokens, tokens_at), left, reset
   end
 
   -- What a hold reserved and did not take goes back to the budgets of its key.
@@ -196,11 +198,15 @@ local function open_specials()
     if band(flags, SERVICE) > 0 and service ~= services then return { 6, b, h, services, 0, 0, "" } end
     local is_once = band(flags, ONCE) > 0
     local answer = key_place > 0 and repeated(key_place, print, is_once)
-    if answer then return answer end
+    local is_possible = not answer and not is_saturated and before - h >= amount
     local outcome, counter, left, reset
-    if limits then outcome, counter, left, reset = check_limits(limits, amount) end
+    if limits then outcome, counter, left, reset = check_limits(limits, amount, is_possible) end
+    if answer then
+      answer[8], answer[9] = left, reset
+      return answer
+    end
     if is_saturated then outcome = 22 end
-    if not outcome and before - h < amount then outcome = 5 end
+    if not outcome and not is_possible then outcome = 5 end
     if outcome then return { outcome, b, h, seq[i], 0, 0, "", left, reset } end
 
     is_changed = true

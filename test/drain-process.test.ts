@@ -4,6 +4,7 @@ import { Elysia } from "elysia"
 import { createDrain, type DrainOptions } from "../src/gateway/drain.ts"
 import { findListener, isMigrating } from "../src/gateway/listener.ts"
 import { call } from "./support/callers.ts"
+import { eventually } from "./support/eventually.ts"
 
 /** An app with calls that end when the test says so. */
 function startApp() {
@@ -43,6 +44,8 @@ const drainWith = (options: Partial<DrainOptions> = {}) =>
 const atOnce = async () => "stopping" as const
 const keepAlive = () => new http.Agent({ keepAlive: true, maxSockets: 1 })
 const codeOf = (error: { code: string }) => error.code
+const isRefused = async (port: number) =>
+  (await call({ port, path: "/quick", agent: new http.Agent() }).catch(codeOf)) === "ECONNREFUSED"
 
 for (const path of ["/slow", "/stream"]) {
   test(`a call of ${path} in flight ends with its whole answer, long after the port is closed`, async () => {
@@ -50,11 +53,7 @@ for (const path of ["/slow", "/stream"]) {
     const inFlight = call({ port, path, agent: keepAlive() })
     await started
     const drained = drainWith().run(app, atOnce)
-    const isRefused = async () =>
-      (await call({ port, path: "/quick", agent: new http.Agent() }).catch(codeOf)) ===
-      "ECONNREFUSED"
-    while (!(await isRefused())) await Bun.sleep(5)
-
+    await eventually(() => isRefused(port))
     gate.resolve("ended")
     const answer = await inFlight
     expect([answer.status, answer.body]).toEqual([200, path === "/slow" ? "ended" : "begun, ended"])
@@ -73,11 +72,11 @@ test("a connection that is there when the port closes gets its answer, and is to
   // Until another has its place, it goes on as before.
   expect((await call({ port, path: "/quick", agent })).headers.connection).not.toBe("close")
   leave.resolve("replaced")
-  for (;;) {
+  await eventually(async () => {
     const { status, headers } = await call({ port, path: "/quick", agent })
     expect(status).toBe(200)
-    if (headers.connection === "close") break
-  }
+    return headers.connection === "close"
+  })
   await drained
   expect(findListener(port)?.connections()).toBe(0)
 })
@@ -96,7 +95,8 @@ test("where the system has no such calls, what is in flight ends all the same", 
   const inFlight = call({ port, path: "/slow", agent: keepAlive() })
   await started
   const drained = drainWith({ openListener: () => null }).run(app, atOnce)
-  setTimeout(() => gate.resolve("ended"), 1_500)
+  await eventually(() => isRefused(port))
+  gate.resolve("ended")
   expect((await inFlight).body).toBe("ended")
   await drained
 })

@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from "bun:test"
+import { readFileSync } from "node:fs"
 import http from "node:http"
 import { connectSql } from "../db/connection.ts"
 import { commandOf, freePort } from "../src/embedded/processes.ts"
@@ -104,6 +105,10 @@ test("a gateway started by hand says 503 at /readyz while calls succeed, then cl
   const charge = { port, path: "/v1/charges", key: developer.key, body: BODY, agent }
   const readyz = async () => (await call({ port, path: "/readyz", agent })).status
   await eventually(async () => (await readyz()) === 200)
+
+  // Bun sends more than 256 calls at a time to upstreams only if it is told so before it starts.
+  const environment = readFileSync(`/proc/${hand.child.pid}/environ`, "utf8")
+  expect(environment).toContain("BUN_CONFIG_MAX_HTTP_REQUESTS=65336")
 
   hand.child.kill("SIGTERM")
   await eventually(async () => (await readyz()) === 503)

@@ -8,6 +8,7 @@ import {
   newCredential,
   newId,
   parseAccountId,
+  parseChargeId,
   partitionOf,
   randomChars,
   readCredential,
@@ -125,6 +126,35 @@ test("a charge's id tells account, month in UTC and number", () => {
   expect(chargeId({ accountId, seq: 999_999_999_999_999, at: new Date(at.getTime() + 1) })).toBe(
     "chg_0123456789abcdef_202701_999999999999999",
   )
+})
+
+test("a charge's id is read again: its account, its number, and the month that it is in", () => {
+  const accountId = parseAccountId("acct_0123456789abcdef")
+  for (const at of ["2026-01-01T00:00:00.000Z", "2026-12-31T23:59:59.999Z"]) {
+    for (const seq of [1, 7, 999_999_999_999_999]) {
+      const charge = parseChargeId(chargeId({ accountId, seq, at: new Date(at) }))
+      expect(charge).toMatchObject({ accountId, seq })
+      expect(charge?.from.toISOString().slice(0, 10)).toBe(`${at.slice(0, 7)}-01`)
+      expect(charge?.to).toEqual(new Date(at.startsWith("2026-01") ? "2026-02-01" : "2027-01-01"))
+    }
+  }
+})
+
+test("a charge's id is read from nothing else", () => {
+  const wrong = ["", "chg_", "chg_0123456789abcdef_202613_1", "chg_0123456789abcdef_202600_1"]
+  const more = ["_202601_0", "_202601_01", "_202601_-1", "_202601_1 ", "_202601_1e3", "_26_1", "_1"]
+  const long = [`_202601_${"9".repeat(16)}`, "x_202601_1"]
+  for (const text of [...wrong, ...[...more, ...long].map((end) => `chg_0123456789abcdef${end}`)]) {
+    expect([text, parseChargeId(text)]).toEqual([text, null])
+  }
+})
+
+test("a service key has the characters of its own id", () => {
+  const id = newId("svc")
+  const key = newCredential("fs", id)
+  expect(key).toMatch(/^fs_[0-9a-z]{48}$/)
+  expect(key.slice(3, 19)).toBe(id.slice(4))
+  expect(readCredential(key)?.prefix).toBe("fs")
 })
 
 const PARTITIONS = [

@@ -16,10 +16,10 @@ export function parseServer(url: string): { target: Target; prefix: string; host
   }
 }
 
-export type Call = { path: string; key: string; body: string | null }
+export type Call = { path: string; key: string; body: string | null; requestId?: string }
 
 /** The bytes of a call as a client with an API key sends it: a POST where it has a body. */
-export function writeRequest(url: string, { path, key, body }: Call): Uint8Array {
+export function writeRequest(url: string, { path, key, body, requestId }: Call): Uint8Array {
   const { prefix, host } = parseServer(url)
   const content =
     body === null
@@ -30,6 +30,7 @@ export function writeRequest(url: string, { path, key, body }: Call): Uint8Array
     `host: ${host}`,
     `authorization: Bearer ${key}`,
     "accept: */*",
+    ...(requestId === undefined ? [] : [`x-request-id: ${requestId}`]),
     ...content,
   ]
   return Buffer.from(`${lines.join("\r\n")}\r\n\r\n${body ?? ""}`)

@@ -1,5 +1,5 @@
 // Runs a command of this project on a machine that has Node 20 and npm, and nothing else:
-//   node src/embedded/setup.mjs [--with stores | redis-server | lua-check | nginx]... -- COMMAND ARGS...
+//   node src/embedded/setup.mjs [--with stores | redis-server | lua-check | nginx | nginx-lua]... -- COMMAND ARGS...
 // Installs what is missing, then stays the command's parent until it ends. `stores` is Redis and
 // Postgres, unless REDIS_URL and DATABASE_URL name servers. Plain JavaScript without dependencies:
 // it runs before there are any.
@@ -26,6 +26,12 @@ const PACKAGES = {
   },
   "lua-check": { program: "luacheck", need: "The check of the Lua scripts needs luacheck" },
   nginx: { program: "nginx", need: "The test of nginx's auth_request needs nginx" },
+  // Of the benchmark, which leaves out what it needs where it cannot be had.
+  "nginx-lua": {
+    packages: ["nginx", "libnginx-mod-http-lua", "lua-nginx-redis", "lua-cjson"],
+    need: "The benchmark's comparison with nginx needs nginx with Lua",
+    isOptional: true,
+  },
 }
 
 // Debian starts a service that it installs, and at each boot: none is wanted but ours, so a policy
@@ -41,9 +47,9 @@ if [ ! -e "$policy" ]; then
   chmod 755 "$policy"
 fi
 apt-get update -q || true
-apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$1"
+apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$@"
 if command -v systemctl > /dev/null; then
-  systemctl disable "$1" > /dev/null 2>&1 || true
+  for unit in "$@"; do systemctl disable "$unit" > /dev/null 2>&1 || true; done
 fi
 `
 
@@ -74,12 +80,12 @@ function packagesOf(flag) {
 }
 
 function prepare() {
-  const isReady = () => isInstalled() && wanted.every((name) => programOf(name) !== null)
+  const isReady = () => isInstalled() && wanted.every(isThere)
   if (!isReady()) {
     takeLock()
     try {
       if (!isInstalled()) install()
-      for (const name of wanted) if (programOf(name) === null) installPackage(name)
+      for (const name of wanted) if (!isThere(name)) installOrSay(name)
     } finally {
       rmSync(LOCK, { recursive: true, force: true })
     }
@@ -179,6 +185,20 @@ function finishPostgres() {
 
 // ---- the packages of the system
 
+function isThere(name) {
+  const { packages } = PACKAGES[name]
+  return packages ? succeeds("dpkg", ["-s", ...packages]) : programOf(name) !== null
+}
+
+function installOrSay(name) {
+  try {
+    installPackage(name)
+  } catch (error) {
+    if (!(error instanceof Refusal && PACKAGES[name].isOptional)) throw error
+    say(error.message)
+  }
+}
+
 function programOf(name) {
   // Debian's nginx is where only an administrator's PATH looks.
   const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin"]
@@ -192,15 +212,16 @@ function installPackage(name) {
     succeeds("apt-get", ["--version"]) && (asRoot.length === 0 || succeeds("sudo", ["-n", "true"]))
   if (!mayInstall) throw new Refusal(byHand(name))
   say(`Installing ${name} with apt-get ...`)
-  const [first, ...rest] = [...asRoot, "sh", "-c", APT_GET, "sh", name]
+  const packages = PACKAGES[name].packages ?? [name]
+  const [first, ...rest] = [...asRoot, "sh", "-c", APT_GET, "sh", ...packages]
   const { status, stdout, stderr } = spawnSync(first, rest, { encoding: "utf8" })
-  if (status === 0 && programOf(name) !== null) return
+  if (status === 0 && isThere(name)) return
   console.error(`${stdout}${stderr}`.trimEnd())
   throw new Refusal(byHand(name))
 }
 
 function byHand(name) {
-  return `${PACKAGES[name].need}: install it with your system's package manager (Debian, Ubuntu: sudo apt-get install ${name}), then run this again.`
+  return `${PACKAGES[name].need}: install it with your system's package manager (Debian, Ubuntu: sudo apt-get install ${(PACKAGES[name].packages ?? [name]).join(" ")}), then run this again.`
 }
 
 function requireRedisVersion() {

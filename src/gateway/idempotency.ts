@@ -1,16 +1,11 @@
 import type { Idempotency } from "../ledger/items.ts"
-import { IDEMPOTENCY_KEY_CHARS_MAX } from "../limits.ts"
 import type { Payer } from "./authenticate.ts"
 
-/** Visible ASCII characters, as a header can carry them. */
-export const IDEMPOTENCY_KEY_PATTERN = `^[\\x21-\\x7e]{1,${IDEMPOTENCY_KEY_CHARS_MAX}}$`
-const WELL_FORMED = new RegExp(IDEMPOTENCY_KEY_PATTERN)
-
-export const IDEMPOTENCY_HEADER = "idempotency-key"
-
-export function isIdempotencyKey(text: string): boolean {
-  return WELL_FORMED.test(text)
-}
+export {
+  IDEMPOTENCY_HEADER,
+  IDEMPOTENCY_KEY_PATTERN,
+  isIdempotencyKey,
+} from "../http/idempotency-key.ts"
 
 export type KeyedRequest = {
   /** The Idempotency-Key, well formed. */

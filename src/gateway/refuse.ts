@@ -2,11 +2,11 @@ import { ERRORS } from "../errors.ts"
 import { type Outgoing, problemText, writeProblem } from "../http/problem.ts"
 import { type HeaderMap, requestIdOf } from "../http/request-id.ts"
 import type { Rate } from "../ledger/items.ts"
+import { PROBLEM_HEADER_CHARS_MAX } from "../limits.ts"
 import type { Payer } from "./authenticate.ts"
 
 export type { Refusal } from "./refusals.ts"
 
-import { PROBLEM_HEADER_CHARS_MAX } from "../limits.ts"
 import { type About, describeRefusal, type Refusal, secondsUntil } from "./refusals.ts"
 import type { Unpaid } from "./unpaid.ts"
 

@@ -26,9 +26,11 @@ type Route = { method: string; path: string; hooks?: unknown }
 export function composeDocument(app: { routes: readonly Route[] }, version: string): Json {
   const paths: Record<string, Record<string, Json>> = {}
   for (const route of app.routes) {
-    const path = route.path.replace(/:(\w+)/g, "{$1}")
+    const path = documentPath(route.path)
     const item = paths[path] ?? {}
-    item[route.method.toLowerCase()] = composeOperation(route, path)
+    for (const method of route.method === "ALL" ? METHODS : [route.method]) {
+      item[method.toLowerCase()] = composeOperation({ ...route, method }, path)
+    }
     paths[path] = item
   }
   return {
@@ -44,6 +46,14 @@ export function composeDocument(app: { routes: readonly Route[] }, version: stri
     paths,
     components: { schemas: { Problem }, securitySchemes: SECURITY_SCHEMES },
   }
+}
+
+/** The methods of a route that takes any: a document names each by itself. */
+export const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+/** A path as a document writes it; `*` is the rest of one. */
+export function documentPath(path: string): string {
+  return path.replace(/:(\w+)/g, "{$1}").replace("*", "{rest}")
 }
 
 function composeOperation(route: Route, path: string): Json {

@@ -47,6 +47,15 @@ test("without redis-server and without apt-get it says in one sentence what to i
   expect(await child.exited).toBe(1)
 })
 
+test("what only the benchmark would like is said to be missing, and the command runs", async () => {
+  const words = ["--with", "nginx-lua", "--", "bun", "-e", "console.log(1)"]
+  const { child, said } = startSetup({ programs: [], words })
+  const [output, errors] = await said()
+  expect(output).toBe("1\n")
+  expect(errors).toStartWith("The benchmark's comparison with nginx needs nginx with Lua: install")
+  expect(await child.exited).toBe(0)
+})
+
 test("a Redis that is too old is named", async () => {
   const old = fakeProgram("redis-server", "echo Redis server v=6.0.16 sha=0")
   const { child, said } = startSetup({

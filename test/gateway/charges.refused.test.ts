@@ -104,7 +104,10 @@ describe("422", () => {
     ["a description of 201 characters", { description: "x".repeat(201) }],
     ["a description with a NUL", { description: "a\u0000b" }],
     ["a description with a line break", { description: "a\nb" }],
-    ["an unknown field", { amountFen: 1 }],
+    ["an unknown field", { amount: 1 }],
+    ["an amount, which only a service key gives", { amountFen: 1 }],
+    ["an account, which only a service key names", { accountId: "acct_0000000000000000" }],
+    ["another key, which only a service key names", { apiKey: "fk_1" }],
   ]
   test.each(wrong)("%s is validation_failed, and says where", async (_name, body) => {
     const answer = await refused(developer.charge(body), 422, "validation_failed")

@@ -12,12 +12,14 @@ type Route = { method: string; path: string; body: unknown }
 function listRoutes(): (Route & { name: string })[] {
   return system().app.routes.map(({ method, path, hooks }) => ({
     name: `${method} ${path}`,
-    method,
+    method: method === "ALL" ? "GET" : method,
     path: path
       .replace("/v1/keys/:id", "/v1/keys/key_0000000000000000")
       .replace("/v1/sessions/:id", "/v1/sessions/ses_0000000000000000")
       .replace("/redemption-codes/:id", "/redemption-codes/code_0000000000000000")
       .replace("/service-keys/:id", "/service-keys/svc_0000000000000000")
+      .replace("/holds/:holdId", "/holds/hold_00000000000000000000000000000000.1")
+      .replace("/authorize/*", "/authorize/api/user/login")
       .replace("/charges/:chargeId", "/charges/chg_0000000000000000_202601_1"),
     body: exampleOf(hooks.body),
   }))

@@ -17,8 +17,8 @@ export async function expectBooks({ redis, entries }: Scripts): Promise<void> {
   const holds = await readHolds(redis, byKind.h)
   const open = [...holds].filter(([, { state }]) => state === "open")
   const listed = await redis.zrange("{p0}:1:holds", "0", "-1", "WITHSCORES")
-  const asListed = open.map(([name, { expiresAtMs }]) => [name, String(expiresAtMs)])
-  expect(pairs(listed)).toEqual(asListed.toSorted())
+  const asListed = open.map(([name, { expiresAtMs }]) => `${name} ${expiresAtMs}`)
+  expect(inPairs(listed)).toEqual(asListed.toSorted())
   const records = Map.groupBy(
     (await entries()).flatMap((entry) => entry.records),
     ({ accountId }) => accountId,
@@ -29,7 +29,7 @@ export async function expectBooks({ redis, entries }: Scripts): Promise<void> {
     if (bytes === null) throw new Error(`${key} has gone`)
     const state = decodeAccount(bytes)
     const held = open.filter(([name]) => name.startsWith(accountId.slice(5)))
-    expect([accountId, state.heldFen]).toEqual([accountId, sum(held.map(([, hold]) => hold))])
+    expect<unknown[]>([accountId, state.heldFen]).toEqual([accountId, sum(held)])
     expect(state.balanceFen).toBeGreaterThanOrEqual(state.heldFen)
     expectChain(records.get(accountId) ?? [], accountId, state)
   }
@@ -51,12 +51,12 @@ async function readHolds(
   )
 }
 
-function pairs(flat: readonly string[]): string[][] {
-  return flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] ?? ""]] : [])).toSorted()
+function inPairs(flat: readonly string[]): string[] {
+  return flat.flatMap((name, i) => (i % 2 === 0 ? [`${name} ${flat[i + 1]}`] : [])).toSorted()
 }
 
-function sum(holds: readonly HoldState[]): number {
-  return holds.reduce((total, { amountFen }) => total + amountFen, 0)
+function sum(holds: readonly [name: string, hold: HoldState][]): number {
+  return holds.reduce((total, [, { amountFen }]) => total + amountFen, 0)
 }
 
 function expectChain(

@@ -36,7 +36,7 @@ describe("a hold", () => {
   test("reserves: what is available falls, the balance does not, and there is no record", async () => {
     const { accountId, holdId, sent, expiresAtMs } = await heldAccount()
     const { clockMs } = await scripts.meta()
-    expect(sent.outcomes).toEqual([
+    expect<object[]>(sent.outcomes).toEqual([
       {
         ...{
           status: "held",
@@ -100,7 +100,7 @@ describe("a capture", () => {
     const { accountId, holdId } = await heldAccount()
     const { outcomes } = await gateway.send([{ verb: "capture", holdId }])
     const { clockMs } = await scripts.meta()
-    expect(outcomes).toEqual([
+    expect<object[]>(outcomes).toEqual([
       {
         ...{ status: "accepted", isReplay: false, amountFen: 60, balanceFen: 40, heldFen: 0 },
         ...{ seq: 1, atMs: clockMs, rate: null, details: DETAILS },
@@ -125,7 +125,7 @@ describe("a capture", () => {
   test("of more than is held is refused, says how much is, and the hold stays", async () => {
     const { accountId, holdId } = await heldAccount()
     const { outcomes } = await gateway.send([{ verb: "capture", holdId, amountFen: 61 }])
-    expect(outcomes).toEqual([{ status: "capture_exceeds_hold", holdFen: 60 }])
+    expect<object[]>(outcomes).toEqual([{ status: "capture_exceeds_hold", holdFen: 60 }])
     expect(await scripts.state(accountId)).toMatchObject({ balanceFen: 100, heldFen: 60 })
     expect(
       (await gateway.send([{ verb: "capture", holdId, amountFen: 60 }])).outcomes,
@@ -168,7 +168,9 @@ describe("a void", () => {
     const { accountId, holdId } = await heldAccount()
     const { written } = await scripts.meta()
     const { outcomes } = await gateway.send([{ verb: "void", holdId }])
-    expect(outcomes).toEqual([{ status: "voided", isReplay: false, balanceFen: 100, heldFen: 0 }])
+    expect<object[]>(outcomes).toEqual([
+      { status: "voided", isReplay: false, balanceFen: 100, heldFen: 0 },
+    ])
     expect(await scripts.state(accountId)).toMatchObject({ balanceFen: 100, heldFen: 0, seq: 0 })
     expect((await scripts.meta()).written).toBe(written)
     expect(await scripts.hold(holdId)).toMatchObject({ state: "voided" })

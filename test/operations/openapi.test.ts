@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test"
 import { OPEN_ROUTES } from "../../src/http/open-routes.ts"
+import { documentPath, METHODS } from "../../src/operations/openapi.ts"
 import { useSystem } from "../support/system.ts"
 
 const system = useSystem()
@@ -27,8 +28,8 @@ async function readOperations(): Promise<Map<string, Operation>> {
 
 test("the document has every route, each with a tag, a summary, an answer and the refusal", async () => {
   const operations = await readOperations()
-  const routes = system().app.routes.map(
-    ({ method, path }) => `${method} ${path.replace(/:(\w+)/g, "{$1}")}`,
+  const routes = system().app.routes.flatMap(({ method, path }) =>
+    (method === "ALL" ? METHODS : [method]).map((each) => `${each} ${documentPath(path)}`),
   )
   expect([...operations.keys()].toSorted()).toEqual(routes.toSorted())
   for (const [name, operation] of operations) {

@@ -9,6 +9,7 @@ import type {
   KeyLimits,
   VoidOutcome,
 } from "../../src/ledger/items.ts"
+import { decodeSpecial, REPLY_HEADER_BYTES, REPLY_ITEM_BYTES } from "../../src/ledger/outcomes.ts"
 import { fen } from "../../src/money.ts"
 import { chargeOf } from "./details.ts"
 
@@ -48,6 +49,8 @@ export type Packed = {
   items: Buffer
   /** What the reply says of each item, in their order. */
   read(reply: Buffer, generation: number): Outcome[]
+  /** The outcomes as the script writes them. */
+  bytes(reply: Buffer): number[]
 }
 
 export function pack(items: readonly ItemOf[]): Packed {
@@ -63,7 +66,24 @@ export function pack(items: readonly ItemOf[]): Packed {
       batch.answer(reply, generation)
       return outcomes
     },
+    bytes: (reply) => bytesOf(items, reply),
   }
+}
+
+function bytesOf(items: readonly ItemOf[], reply: Buffer): number[] {
+  let at = REPLY_HEADER_BYTES
+  return items.map((item) => {
+    const byte = reply.readUInt8(at)
+    at = isPlain(item) ? at + REPLY_ITEM_BYTES : decodeSpecial(reply, at).end
+    return byte
+  })
+}
+
+function isPlain(item: ItemOf): boolean {
+  if (item.verb !== undefined && item.verb !== "charge") return false
+  const { limits, idempotency, servicesVersion = null, authVersion = 1 } = item
+  const isNamed = limits !== undefined || idempotency !== undefined || servicesVersion !== null
+  return !isNamed && authVersion !== null
 }
 
 function add(batch: Batch, item: ItemOf, settle: (outcome: Outcome) => void): void {

@@ -90,7 +90,13 @@ export type Gateway = {
   slot: string
   send(items: ItemOf[], options?: Partial<Pick<BatchOf, "unflushedMax" | "keptMs">>): Promise<Sent>
 }
-export type Decided = { status: ScriptReply["status"]; outcomes: Outcome[]; reply: Buffer }
+export type Decided = {
+  status: ScriptReply["status"]
+  outcomes: Outcome[]
+  /** The outcomes as the script writes them. */
+  bytes: number[]
+  reply: Buffer
+}
 export type Sent = Decided & {
   again(): Promise<Decided>
   revoke(): Promise<ScriptReply["status"]>
@@ -136,17 +142,23 @@ export async function startScripts(): Promise<Scripts> {
 
   async function gateway(): Promise<Gateway> {
     const slot = await openSlot()
-    let last = 0
+    let settled = 0
     return {
       slot,
       async send(items, options = {}) {
-        const batch = { ...options, slot, batch: ++last, items }
+        const batch = { ...options, slot, batch: settled + 1, items }
         const packed = pack(items)
-        return {
-          ...(await decide(batch, packed)),
-          again: () => decide(batch, packed),
-          revoke: () => revoke(batch, packed),
+        const sendIt = async () => {
+          const decided = await decide(batch, packed)
+          if (decided.status === "done") settled = batch.batch
+          return decided
         }
+        const revokeIt = async () => {
+          const status = await revoke(batch, packed)
+          if (status === "revoked" || status === "barred") settled = batch.batch
+          return status
+        }
+        return { ...(await sendIt()), again: sendIt, revoke: revokeIt }
       },
     }
   }
@@ -168,9 +180,10 @@ export async function startScripts(): Promise<Scripts> {
         String(keptMs),
       ],
     })
-    if (reply.status !== "done") return { status: reply.status, outcomes: [], reply: NO_REPLY }
-    const outcomes = packed.read(reply.body, generation)
-    return { status: reply.status, outcomes, reply: reply.body }
+    if (reply.status !== "done") return { status: reply.status, ...NOTHING }
+    const { status, body } = reply
+    const [outcomes, bytes] = [packed.read(body, generation), packed.bytes(body)]
+    return { status, outcomes, bytes, reply: body }
   }
 
   async function revoke(call: BatchOf, packed: Packed): Promise<ScriptReply["status"]> {
@@ -229,7 +242,7 @@ export async function startScripts(): Promise<Scripts> {
   }
 }
 
-const NO_REPLY = Buffer.alloc(0)
+const NOTHING = { outcomes: [], bytes: [], reply: Buffer.alloc(0) }
 const NEW_COUNTER: Counter = {
   ...{ version: 1, day: 0, dayFen: 0, month: 0, monthFen: 0, totalFen: 0 },
   ...{ tokens: 0, tokensAtMs: 0 },
@@ -253,7 +266,7 @@ function slotKeys(slot: string): string[] {
 
 function itemKeys({ accounts, others }: Packed): string[] {
   const prefix = otherKeyPrefix(PARTITION, GENERATION)
-  const names = [...accounts.map((account) => `${prefix}a:${account}`)]
+  const names = accounts.map((account) => `${prefix}a:${account}`)
   for (const other of others) names.push(prefix + other)
   return others.length > 0 ? [...names, holdsKey(PARTITION, GENERATION)] : names
 }
