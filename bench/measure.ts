@@ -53,7 +53,8 @@ function requireAnswers(name: string, { calls, statuses, lost }: Load): void {
   if (lost > 0) throw new Error(`${name}: ${lost} calls had no answer`)
   const refused = calls - (statuses.get(200) ?? 0)
   if (refused > calls * REFUSED_SHARE_MAX) {
-    throw new Error(`${name}: ${refused} of ${calls} calls were refused`)
+    const counts = [...statuses].map(([status, count]) => `${count} times ${status}`)
+    throw new Error(`${name}: ${refused} of ${calls} calls were refused: ${counts.join(", ")}`)
   }
 }
 

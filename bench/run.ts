@@ -45,7 +45,8 @@ process.exit()
 async function main(options: Options): Promise<number> {
   const system = await startSystem({ gateways: options.gateways, log: terminal.say })
   let isStopping = false
-  process.once("SIGINT", () => {
+  process.on("SIGINT", () => {
+    if (isStopping) return
     isStopping = true
     void system.stop().finally(() => process.exit(130))
   })

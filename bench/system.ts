@@ -4,6 +4,7 @@ import { join } from "node:path"
 import type { Redis } from "ioredis"
 import { connectSql, type Sql } from "../db/connection.ts"
 import { migrate } from "../db/migrate.ts"
+import { UPSTREAM_CALLS } from "../src/children.ts"
 import { startEmbeddedStores } from "../src/embedded/index.ts"
 import { freePort } from "../src/embedded/processes.ts"
 import { startKeeper } from "../src/ledger/open.ts"
@@ -126,7 +127,13 @@ async function startOneGateway(options: {
   const port = await freePort()
   const name = `gateway-${port}`
   const dataDir = join(dir, name)
-  const env = { ...envOf(stores), HOST: "127.0.0.1", PORT: String(port), DATA_DIR: dataDir }
+  const env = {
+    ...envOf(stores),
+    ...UPSTREAM_CALLS,
+    HOST: "127.0.0.1",
+    PORT: String(port),
+    DATA_DIR: dataDir,
+  }
   const program = startProgram([process.execPath, ...bunArgs, GATEWAY_ENTRY], { dir, name, env })
   const url = `http://127.0.0.1:${port}`
   await answering(program, { url: `${url}/readyz`, isUp: (status) => status === 200 })

@@ -85,7 +85,8 @@ local function open_specials()
   local KEYED, ONCE, LIMITED, SERVICE, UNVERIFIED, INTERNAL, EXPIRY = 4, 8, 16, 32, 64, 128, 256
   local LIMITS, COUNTER = "<I2I4I8I8I8I4I8", "<I4I4I8I4I8I8I8I8"
   local RESULT, RESULT_BYTES, CHARGED, HELD, RUNNING, VOIDED = "<BBc6I8I8I8I6I6", 44, 1, 2, 3, 4
-  local HOLD_STATE, HOLD_BYTES, IS_OPEN, IS_CAPTURED, IS_VOIDED, IS_EXPIRED = "<BI8I8BI4I4I4c16c16", 62, 1, 2, 3, 4
+  local HOLD_STATE, HOLD_BYTES = "<BI8I8BI4I4I4c16c16", 62
+  local IS_OPEN, IS_CAPTURED, IS_VOIDED, IS_EXPIRED = 1, 2, 3, 4
   local NO_NAME = string.rep(" ", 16)
   local band, floor, ceil = bit.band, math.floor, math.ceil
   local others = 2 + account_count
@@ -261,9 +262,8 @@ local function open_specials()
       balance[i], seq[i] = b - taken, seq[i] + 1
       record(i, KIND_CAPTURE, taken, details)
     end
-    if counter_place > 0 and name_of(counter_place) == counter_name then
-      give_back(counter_place, hold_day, hold_month, version, reserved - taken)
-    end
+    local is_counted = counter_place > 0 and name_of(counter_place) == counter_name
+    if is_counted then give_back(counter_place, hold_day, hold_month, version, reserved - taken) end
     closed[#closed + 1] = sub(KEYS[3 + account_count + hold_place], -32)
     if is_internal > 0 then
       value[hold_place], set[hold_place], deleted[hold_place] = false, nil, true
@@ -285,7 +285,9 @@ local function open_specials()
     if key_place > 0 then
       remember(key_place, verb == CAPTURE and CHARGED or VOIDED, print, i, seq[i], taken, now, tail)
     end
-    return { 0, balance[i], held[i], seq[i], taken, now, tail }
+    -- A revoke that finds the hold gone gives back what was taken where the hold had counted it.
+    return { 0, balance[i], held[i], seq[i], taken, now, tail, is_counted and hold_day,
+      is_counted and version }
   end
 end
 

@@ -61,7 +61,7 @@ end
 local HOLD, VOID = 1, 3
 local KEYED, LIMITED, SERVICE = 4, 16, 32
 local EXTRA, COUNTER = "<I8I8I4I4I2", "<I4I4I8I4I8I8I8I8"
-local RESULT, CHARGED, ORPHANED = "<BBc6I8I8I8I6I6", 1, 16
+local RESULT, RESULT_BYTES, CHARGED, ORPHANED = "<BBc6I8I8I8I6I6", 44, 1, 16
 local HOLD_HEAD, IS_OPEN = "<BI8I8", 1
 local band, floor = bit.band, math.floor
 local others = 2 + account_count
@@ -102,19 +102,18 @@ local function day_and_month(when)
   return day, (year + era * 400) * 12 + floor((5 * of_year + 2) / 153) + 2
 end
 
--- The budgets of a key get back what this batch counted, in the day and month in which it was counted.
-local function give_back(limits, amount)
-  local place, version = unpack_from("<I2I4", limits)
+-- The budgets of a key get back what was counted, in the day and month in which that was.
+local function give_back(place, version, when, amount, calls)
   local counter = read(place)
   if not counter then return end
   local made, today, spent_day, this_month, spent_month, spent, tokens, tokens_at =
     unpack_from(COUNTER, counter)
   if made ~= version then return end
-  local day, month = day_and_month(decided_at)
+  local day, month = day_and_month(when)
   if today == day then spent_day = math.max(0, spent_day - amount) end
   if this_month == month then spent_month = math.max(0, spent_month - amount) end
   put(place, pack(COUNTER, made, today, spent_day, this_month, spent_month, math.max(0, spent - amount),
-    tokens + 1000, tokens_at))
+    tokens + 1000 * calls, tokens_at))
 end
 
 -- True where the result is gone and the movement must be taken back; else whoever was told keeps it.
@@ -146,44 +145,65 @@ local function untell(place, number)
   return amount, moved_at
 end
 
--- A captured hold is open again, with what its capture took: the rest may have been spent since.
+-- A captured hold is open again, with what its capture took: the rest may have been spent since. False
+-- where nothing is kept of it.
 local function reopen(i, place, taken)
   local hold = read(place)
-  if not hold then return end
+  if not hold then return false end
   local _, _, expires = unpack_from(HOLD_HEAD, hold)
   put(place, pack("<BI8", IS_OPEN, taken) .. sub(hold, 10))
   account[i][2] = account[i][2] + taken
   opened[sub(key_of(place), -32)], is_opened[place] = expires, true
+  return true
+end
+
+-- False where somebody was told of the hold, or it was resolved before: by the system, as its time was over.
+local function undo_hold(i, amount, key_place, hold_place)
+  local hold, name = read(hold_place), sub(key_of(hold_place), -32)
+  if not hold or unpack_from("B", hold) ~= IS_OPEN then
+    local result = read(key_place)
+    if result and sub(result, RESULT_BYTES + 1) == name then forget(key_place, 0) end
+    return false
+  end
+  if not forget(key_place, 0) then return false end
+  account[i][2], touched[i] = account[i][2] - amount, true
+  put(hold_place, false)
+  closed[#closed + 1] = name
+  return true
 end
 
 local function undo_spending(verb, i, amount, outcome, number, details, key_place, limits, hold_place)
+  local moved_at = decided_at
   if outcome == REPLAYED then
-    local taken, moved_at = untell(key_place, number)
-    if taken then reverse(i, taken, number, moved_at, details) end
+    amount, moved_at = untell(key_place, number)
+    if not amount then return end
+    reverse(i, amount, number, moved_at, details)
+  elseif outcome ~= ACCEPTED then
     return
-  end
-  if outcome ~= ACCEPTED then return end
-  if verb == HOLD then
-    local hold = read(hold_place)
-    if not hold or unpack_from("B", hold) ~= IS_OPEN or not forget(key_place, 0) then return end
-    account[i][2], touched[i] = account[i][2] - amount, true
-    put(hold_place, false)
-    closed[#closed + 1] = sub(key_of(hold_place), -32)
+  elseif verb == HOLD then
+    if not undo_hold(i, amount, key_place, hold_place) then return end
   else
     if not forget(key_place, number) then return end
-    reverse(i, amount, number, decided_at, details)
+    reverse(i, amount, number, moved_at, details)
   end
-  if limits then give_back(limits, amount) end
+  if not limits then return end
+  local place, version = unpack_from("<I2I4", limits)
+  give_back(place, version, moved_at, amount, 1)
 end
 
-local function undo_capture(i, outcome, number, taken, details, key_place, hold_place, run_place)
+-- `day` and `version` say where the hold had counted, if it had.
+local function undo_capture(i, outcome, number, taken, details, places, day, version)
+  local key_place, hold_place, counter_place, run_place = unpack(places)
+  local moved_at = decided_at
   if outcome == REPLAYED then
-    local amount, moved_at = untell(key_place, number)
-    if amount and reverse(i, amount, number, moved_at, details) then reopen(i, hold_place, amount) end
-  elseif outcome == ACCEPTED and forget(key_place, number) then
-    if reverse(i, taken, number, decided_at, details) then reopen(i, hold_place, taken) end
-    if run_place > 0 then put(run_place, false) end
+    taken, moved_at = untell(key_place, number)
+  elseif outcome ~= ACCEPTED or not forget(key_place, number) then
+    return
   end
+  if not taken then return end
+  forget(run_place, number)
+  if reverse(i, taken, number, moved_at, details) and reopen(i, hold_place, taken) then return end
+  if day > 0 then give_back(counter_place, version, day * 86400000 - 28800000, taken, 0) end
 end
 
 local items, at, bytes = ARGV[6], 1, #ARGV[6]
@@ -197,8 +217,8 @@ while at <= bytes do
   if flags == 0 then
     if outcome == ACCEPTED then reverse(i, amount, number, decided_at, details) end
   else
-    local taken, tail_length, tail
-    taken, _, _, _, tail_length, answer_at = unpack_from(EXTRA, reply, answer_at)
+    local taken, day, version, tail_length, tail
+    taken, _, day, version, tail_length, answer_at = unpack_from(EXTRA, reply, answer_at)
     tail = sub(reply, answer_at, answer_at + tail_length - 1)
     answer_at = answer_at + tail_length
     local verb, key_place, limits, hold_place = band(flags, 3), 0, nil, 0
@@ -209,11 +229,12 @@ while at <= bytes do
       if verb == HOLD then hold_place, _, at = unpack_from("<I2I8", items, at) end
       undo_spending(verb, i, amount, outcome, number, details, key_place, limits, hold_place)
     else
-      local run_place
-      hold_place, _, run_place, at = unpack_from("<I2I2I2", items, at)
+      local counter_place, run_place
+      hold_place, counter_place, run_place, at = unpack_from("<I2I2I2", items, at)
       -- A void stays: it gave back, and took nothing.
       if verb < VOID then
-        undo_capture(i, outcome, number, taken, tail, key_place, hold_place, run_place)
+        local places = { key_place, hold_place, counter_place, run_place }
+        undo_capture(i, outcome, number, taken, tail, places, day, version)
       end
     end
   end

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url"
 import { endsWithParent, StartRefused, stopChild } from "./embedded/processes.ts"
 import type { LeaveReason } from "./gateway/drain.ts"
 import type { Gathering } from "./gathering.ts"
-import { GATEWAY_STOP_TIMEOUT_MS } from "./limits.ts"
+import { GATEWAY_STOP_TIMEOUT_MS, STOP_TIMEOUT_MS } from "./limits.ts"
 import { FromRole, readMessage, type ToRole } from "./messages.ts"
 import type { Replaceable } from "./restarts.ts"
 
@@ -12,6 +12,7 @@ export type Role = (typeof ROLES)[number]
 /** Bun sends 256 requests at a time to upstreams unless it is told otherwise before it starts. */
 export const UPSTREAM_CALLS = { BUN_CONFIG_MAX_HTTP_REQUESTS: "65336" } as const
 
+const STOP_TIMEOUTS_MS = { gateway: GATEWAY_STOP_TIMEOUT_MS, flusher: STOP_TIMEOUT_MS } as const
 const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url))
 
 /** Starts a process of this program in a role, and resolves when it is ready. */
@@ -55,7 +56,7 @@ export async function startRole(
 
   function stop(reason: LeaveReason): Promise<void> {
     tell({ type: "leave", reason })
-    return stopChild(child, { signal: "SIGTERM", timeoutMs: GATEWAY_STOP_TIMEOUT_MS })
+    return stopChild(child, { signal: "SIGTERM", timeoutMs: STOP_TIMEOUTS_MS[role] })
   }
 
   async function hear(message: FromRole): Promise<void> {

@@ -127,8 +127,19 @@ export function chargeId({
   seq: number
   at: Date
 }): string {
-  const month = at.getUTCFullYear() * 100 + at.getUTCMonth() + 1
+  return chargeIdIn(chargeMonth(at), { accountId, seq })
+}
+
+/** The same for many charges of one month. */
+export function chargeIdIn(
+  month: number,
+  { accountId, seq }: { accountId: AccountId; seq: number },
+): string {
   return `chg_${accountId.slice("acct_".length)}_${month}_${seq}`
+}
+
+export function chargeMonth(at: Date): number {
+  return at.getUTCFullYear() * 100 + at.getUTCMonth() + 1
 }
 
 export const CHARGE_ID_PATTERN =
@@ -161,8 +172,10 @@ export type HoldId = {
   runningDigest: string | null
 }
 
-const HOLD_ID =
-  /^hold_([0-9a-hjkmnp-tv-z]{16})([0-9a-hjkmnp-tv-z]{16})\.(\d{1,9})(?:\.([0-9a-hjkmnp-tv-z]{16})?)?(?:\.([\w-]{16}))?$/
+const CHARS_16 = "([0-9a-hjkmnp-tv-z]{16})"
+const HOLD_ID = new RegExp(
+  `^hold_${CHARS_16}${CHARS_16}\\.(\\d{1,9})(?:\\.${CHARS_16}?)?(?:\\.([\\w-]{16}))?$`,
+)
 
 export function holdId(hold: Omit<HoldId, "accountId">): string {
   const { name, generation, keyId, runningDigest } = hold

@@ -77,7 +77,7 @@ export const UNFLUSHED_RECORDS_MAX = 2_000_000
 export const FLUSH_RECORDS_MAX = 5_000
 /** A batch as large as this says that more is waiting: the next one follows at once. */
 export const FLUSH_RECORDS_FULL = 2_000
-export const FLUSH_ENTRIES_READ = 512
+export const FLUSH_ENTRIES_MAX = 512
 /** Between flushes, so that few large statements do the work of many small ones. */
 export const FLUSH_INTERVAL_MS = 250
 export const FLUSH_RETRY_MS = 250
@@ -136,8 +136,8 @@ export const HOLD_MARGIN_MS = 10_000
 /** A void that failed is sent again so often, so far apart; then the hold's own end voids it. */
 export const VOID_ATTEMPTS_MAX = 5
 export const VOID_RETRY_MS = 500
-/** How often, at most, an upstream's failures are logged. */
-export const UPSTREAM_LOG_MS = 1_000
+/** How often, at most, the same fault of many calls is logged. */
+export const SPARING_LOG_MS = 1_000
 
 // ---- the rest
 export const KEY_CACHE_ENTRIES_MAX = 200_000

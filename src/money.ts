@@ -29,11 +29,12 @@ export function parseFen(text: string): Fen {
   return fen(Number(text))
 }
 
-/** Shows fen as CNY with two decimals: 999 is "9.99". Works on digits; no division, no float. */
+/** Shows fen as CNY with two decimals: 999 is "9.99". What is divided is a multiple of 100: no float. */
 export function formatCny(amount: number): string {
   if (!Number.isSafeInteger(amount)) throw new RangeError(`not an amount in fen: ${amount}`)
-  const digits = String(Math.abs(amount)).padStart(3, "0")
-  return `${amount < 0 ? "-" : ""}${digits.slice(0, -2)}.${digits.slice(-2)}`
+  const size = Math.abs(amount)
+  const rest = size % 100
+  return `${amount < 0 ? "-" : ""}${(size - rest) / 100}.${rest < 10 ? "0" : ""}${rest}`
 }
 
 /** How many calls `available` fen pay for, at `price` fen a call. */

@@ -1,7 +1,7 @@
 import { inTime } from "./deadline.ts"
 import type { Figures } from "./figures.ts"
 import type { LeaveReason } from "./gateway/drain.ts"
-import { GATHER_TIMEOUT_MS, REPLACEMENT_MS_MAX } from "./limits.ts"
+import { FIGURES_TIMEOUT_MS, GATHER_TIMEOUT_MS, REPLACEMENT_MS_MAX } from "./limits.ts"
 import { type FromRole, readMessage, ToRole } from "./messages.ts"
 import type { Gathered } from "./metrics.ts"
 
@@ -31,7 +31,7 @@ export function connectSupervisor(): Supervised | null {
   return {
     ready: () => void tell({ type: "ready" }),
     async leave() {
-      await tell({ type: "leaving" })
+      void tell({ type: "leaving" })
       return await inTime(mayLeave.promise, {
         timeoutMs: REPLACEMENT_MS_MAX,
         late: "stopping" as const,
@@ -41,7 +41,7 @@ export function connectSupervisor(): Supervised | null {
       const question = ++questions
       const { promise, resolve } = Promise.withResolvers<Gathered>()
       gathering.set(question, resolve)
-      await tell({ type: "gather", question })
+      void tell({ type: "gather", question })
       const gathered = await inTime(promise, { timeoutMs: GATHER_TIMEOUT_MS, late: null })
       gathering.delete(question)
       return gathered
@@ -49,7 +49,10 @@ export function connectSupervisor(): Supervised | null {
     answerWith(read) {
       figures = read
     },
-    tellLast: (last) => tell({ type: "figures", question: null, figures: last }),
+    async tellLast(last) {
+      const told = tell({ type: "figures", question: null, figures: last })
+      await inTime(told, { timeoutMs: FIGURES_TIMEOUT_MS, late: undefined })
+    },
   }
 
   async function hear(message: ToRole): Promise<void> {

@@ -18,7 +18,7 @@ export type Plan = {
   seconds: number
   /** Null: a closed loop. */
   callsPerSecond: number | null
-  /** How long an answer may take, or a call wait for a connection. */
+  /** How long an answer may take, a call wait for a connection, or all of them to be made. */
   timeoutMs: number
 }
 

@@ -25,14 +25,16 @@ export type Pool = {
   close(): void
 }
 
-const CONNECT_TIMEOUT_MS = 5_000
-
 export function createPool(
-  { targets, connections }: { targets: readonly Target[]; connections: number },
+  {
+    targets,
+    connections,
+    timeoutMs,
+  }: { targets: readonly Target[]; connections: number; timeoutMs: number },
   handlers: PoolHandlers,
 ): Pool {
   const ready = Promise.withResolvers<void>()
-  const timer = setTimeout(() => ready.reject(unreachable(targets)), CONNECT_TIMEOUT_MS)
+  const timer = setTimeout(() => ready.reject(unreachable(targets)), timeoutMs)
   const free: number[] = []
   const counts = { underWay: 0, broken: 0 }
   const slots = Array.from({ length: connections }, (_, number) => makeSlot(number))

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util"
+import { messageOf } from "../../src/ticker.ts"
 import { parseServer } from "../generator/request.ts"
 
 /** What the command line of the load tool asks for. */
@@ -19,7 +20,7 @@ export type LoadOptions = {
 /** Something that the operator has to mend. Its message is the whole sentence. */
 export class LoadTestRefused extends Error {}
 
-export const USAGE = `npm run loadtest -- --url URL --keys-file FILE [options]
+const USAGE = `npm run loadtest -- --url URL --keys-file FILE [options]
 
   --url URL            the installation, such as https://api.example.com
   --keys-file FILE     one API key a line; many keys, so that the load spreads over accounts
@@ -67,8 +68,11 @@ function parse(args: readonly string[]) {
       },
     }).values
   } catch (error) {
-    // Its message repeats the word that it does not know, which may be a key in the wrong place.
-    throw new LoadTestRefused(`There is an option that is not known.\n\n${USAGE}`, { cause: error })
+    // Only the option's name is repeated: what stands in a wrong place may be a key.
+    const name = /'(--[a-z-]+)/.exec(messageOf(error))?.[1]
+    const sentence =
+      name === undefined ? "Only options are taken." : `${name} is no option, or lacks its value.`
+    throw new LoadTestRefused(`${sentence}\n\n${USAGE}`, { cause: error })
   }
 }
 

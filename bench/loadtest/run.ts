@@ -52,9 +52,10 @@ async function runLoad(
 ): Promise<LoadResult> {
   const load = startLoad(keys, options)
   const progress = showProgress(load)
-  // The first one ends the load in order, so that what was done is still told and audited.
-  process.once("SIGINT", load.stop)
-  process.once("SIGTERM", load.stop)
+  // The load ends in order, so that what was done is still told and audited. Not once: a terminal
+  // and npm may both pass on the same Ctrl-C.
+  process.on("SIGINT", load.stop)
+  process.on("SIGTERM", load.stop)
   return load.finished.finally(progress.stop)
 }
 

@@ -4,6 +4,8 @@ import type { LiveFigures, RunningLoad } from "./load.ts"
 const LIVE_MS = 500
 /** Where nobody watches, a line now and then is enough. */
 const LOG_MS = 5_000
+/** Of a terminal that does not say how wide it is. */
+const COLUMNS = 120
 
 /** Shows how a load goes until it has ended: one line that changes, or one every few seconds. */
 export function showProgress(load: RunningLoad): { stop(): void } {
@@ -12,7 +14,7 @@ export function showProgress(load: RunningLoad): { stop(): void } {
   const timer = setInterval(
     () => {
       const line = describe(load.live(), (performance.now() - startedAt) / 1_000)
-      if (isInteractive) write(`\r\x1b[K${line.slice(0, process.stdout.columns - 1)}`)
+      if (isInteractive) write(`\r\x1b[K${line.slice(0, (process.stdout.columns || COLUMNS) - 1)}`)
       else write(`${line}\n`)
     },
     isInteractive ? LIVE_MS : LOG_MS,

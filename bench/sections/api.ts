@@ -1,4 +1,5 @@
 import { join } from "node:path"
+import { UPSTREAM_CALLS } from "../../src/children.ts"
 import { freePort } from "../../src/embedded/processes.ts"
 import { noteAccepted } from "../books.ts"
 import { drained } from "../lag.ts"
@@ -11,7 +12,7 @@ import { atMost, median } from "../target.ts"
 type Name = "bare" | "billed"
 
 const PEERS = join(import.meta.dir, "..", "peers")
-const INTERFACE = { id: "bench.echo", method: "GET", path: "/bench/echo" }
+const INTERFACE = { id: "bench.echo", method: "GET", path: "/api/bench/echo" }
 const WARM_UP_SECONDS = 2
 const RATIO_MAX = 1.5
 
@@ -31,7 +32,7 @@ export async function runApi(bench: Bench): Promise<Section> {
     // It learns the price list, and with it the new interface, when it starts.
     const gateway = await system.startGateway()
     running.push(gateway)
-    const path = `/api${INTERFACE.path}`
+    const { path } = INTERFACE
     const shared = { path, method: "GET", accounts } as const
     const measured = await measureInTurn<Name>(
       [
@@ -70,7 +71,7 @@ async function startBun(
   const program = startProgram([process.execPath, join(PEERS, `${name}.ts`)], {
     dir,
     name,
-    env: { PORT: String(port), NODE_ENV: "production", ...env },
+    env: { PORT: String(port), NODE_ENV: "production", ...UPSTREAM_CALLS, ...env },
   })
   await answering(program, { url, isUp: (status) => status === 200 })
   return { ...program, url }

@@ -103,7 +103,7 @@ export function widthOf(words: string): number {
 
 /** A few round numbers from 0 to at least `max`. */
 export function ticksTo(max: number): number[] {
-  const rough = Math.max(max, Number.MIN_VALUE) / 4
+  const rough = (max > 0 ? max : 1) / 4
   const power = 10 ** Math.floor(Math.log10(rough))
   const step = power * ([1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) ?? 10)
   const count = Math.ceil(max / step - 1e-9)

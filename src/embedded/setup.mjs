@@ -1,5 +1,5 @@
 // Runs a command of this project on a machine that has Node 20 and npm, and nothing else:
-//   node src/embedded/setup.mjs [--with stores | redis-server | lua-check | nginx | nginx-lua]... -- COMMAND ARGS...
+//   node src/embedded/setup.mjs [--with stores | a key of PACKAGES]... -- COMMAND ARGS...
 // Installs what is missing, then stays the command's parent until it ends. `stores` is Redis and
 // Postgres, unless REDIS_URL and DATABASE_URL name servers. Plain JavaScript without dependencies:
 // it runs before there are any.
@@ -25,8 +25,12 @@ const PACKAGES = {
     need: "Fengate needs redis-server 7.0 or newer",
   },
   "lua-check": { program: "luacheck", need: "The check of the Lua scripts needs luacheck" },
-  nginx: { program: "nginx", need: "The test of nginx's auth_request needs nginx" },
-  // Of the benchmark, which leaves out what it needs where it cannot be had.
+  // Of one test, and of the benchmark, which are left out where these cannot be had.
+  nginx: {
+    program: "nginx",
+    need: "The test of nginx's auth_request, left out without it, needs nginx",
+    isOptional: true,
+  },
   "nginx-lua": {
     packages: ["nginx", "libnginx-mod-http-lua", "lua-nginx-redis", "lua-cjson"],
     need: "The benchmark's comparison with nginx needs nginx with Lua",

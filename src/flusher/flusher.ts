@@ -10,6 +10,7 @@ import type { Openings } from "../ledger/opening.ts"
 import { runScript } from "../ledger/run-script.ts"
 import {
   FLUSH_DEADLINE_MS,
+  FLUSH_ENTRIES_MAX,
   FLUSH_INTERVAL_MS,
   FLUSH_RECORDS_FULL,
   FLUSH_RETRY_MS,
@@ -18,7 +19,13 @@ import {
   TAIL_MS,
 } from "../limits.ts"
 import { composeFlush } from "./compose.ts"
-import { BrokenStream, type Entry, readEntries, type StreamPlace } from "./read-entries.ts"
+import {
+  BrokenStream,
+  type Entry,
+  entriesOfFlush,
+  readEntries,
+  type StreamPlace,
+} from "./read-entries.ts"
 
 /**
  * Moves the change records of one partition from its stream to Postgres, in order, each once.
@@ -58,6 +65,7 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
   let wake: () => void = () => undefined
   let haltReason: string | null = null
   const months = new Set<string>()
+  let entriesMax = FLUSH_ENTRIES_MAX
   /** What is read and composed while Postgres still writes what stands before it. */
   let ahead: Prepared | null = null
   /** Flushed entries that are still in the stream, oldest first. */
@@ -114,7 +122,8 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
   }
 
   async function read(place: StreamPlace): Promise<Read> {
-    const entries = await readEntries(redis, place)
+    const entries = await readEntries(redis, place, entriesMax)
+    if (entries.length > 0) entriesMax = entriesOfFlush(entries)
     return { entries, flush: entries.length === 0 ? null : composeFlush(place, entries) }
   }
 

@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis"
 import { streamKey } from "../ledger/keys.ts"
 import { decodeRecords, type LedgerRecord } from "../ledger/records.ts"
-import { FLUSH_ENTRIES_READ, FLUSH_RECORDS_MAX } from "../limits.ts"
+import { FLUSH_ENTRIES_MAX, FLUSH_RECORDS_MAX } from "../limits.ts"
 
 /** One entry of the stream: the changes of one script call. */
 export type Entry = {
@@ -26,17 +26,22 @@ export type StreamPlace = {
 }
 
 /**
- * Reads the entries after `place`, in order, up to FLUSH_RECORDS_MAX records. Callers may rely on:
- * numbers without a gap, and each entry naming the one before it. Throws `BrokenStream` otherwise.
+ * Reads the entries after `place`, in order, up to FLUSH_RECORDS_MAX records and `entriesMax` entries.
+ * Callers may rely on: numbers without a gap, and each entry naming the one before it. Throws
+ * `BrokenStream` otherwise.
  */
-export async function readEntries(redis: Redis, place: StreamPlace): Promise<Entry[]> {
+export async function readEntries(
+  redis: Redis,
+  place: StreamPlace,
+  entriesMax: number = FLUSH_ENTRIES_MAX,
+): Promise<Entry[]> {
   const { partition, generation, entryNumber } = place
   const found = await redis.xrangeBuffer(
     streamKey(partition, generation),
     `(${generation}-${entryNumber}`,
     "+",
     "COUNT",
-    FLUSH_ENTRIES_READ,
+    entriesMax,
   )
   const entries: Entry[] = []
   let [number, id, records] = [place.entryNumber, place.entryId, 0]
@@ -81,4 +86,15 @@ function decodeEntry(position: string, fields: Buffer[]): Entry {
   } catch (error) {
     throw new BrokenStream(`entry ${position} cannot be read`, { cause: error })
   }
+}
+
+/**
+ * How many entries of the size of these make a full flush: where batches are large, whatever is read
+ * beyond it is read again.
+ */
+export function entriesOfFlush(entries: readonly Entry[]): number {
+  const records = entries.reduce((sum, entry) => sum + entry.records.length, 0)
+  if (records === 0) return FLUSH_ENTRIES_MAX
+  const needed = Math.ceil((FLUSH_RECORDS_MAX * entries.length) / records) + 1
+  return Math.min(FLUSH_ENTRIES_MAX, needed)
 }

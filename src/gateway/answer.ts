@@ -1,5 +1,5 @@
 import type { HeaderMap } from "../http/request-id.ts"
-import { type AccountId, chargeId } from "../ids.ts"
+import { type AccountId, chargeIdIn, chargeMonth } from "../ids.ts"
 import type { Charged, Held } from "../ledger/items.ts"
 import { availableCalls, formatCny } from "../money.ts"
 
@@ -12,11 +12,11 @@ export type Sale = {
 }
 
 /** The time of the last batch: all its charges have the same. */
-let last = { atMs: -1, at: new Date(0), text: "" }
+let last = { atMs: -1, month: 0, text: "" }
 
 /** The id of a charge, from what the script said of it. */
 export function chargeIdOf(accountId: AccountId, { seq, atMs }: Charged): string {
-  return chargeId({ accountId, seq, at: timeOf(atMs).at })
+  return chargeIdIn(timeOf(atMs).month, { accountId, seq })
 }
 
 /**
@@ -68,7 +68,7 @@ export function viewAvailable({ balanceFen, heldFen }: { balanceFen: number; hel
 function timeOf(atMs: number): typeof last {
   if (atMs !== last.atMs) {
     const at = new Date(atMs)
-    last = { atMs, at, text: at.toISOString() }
+    last = { atMs, month: chargeMonth(at), text: at.toISOString() }
   }
   return last
 }

@@ -7,8 +7,8 @@ import type { Forwarded } from "./forward.ts"
 import type { ApiCall, Unforwarded } from "./hold-call.ts"
 import type { Interface } from "./interfaces.ts"
 import { type Refusal, type Refuser, tellRate } from "./refuse.ts"
+import type { SparingLog } from "./sparing-log.ts"
 import type { Unpaid } from "./unpaid.ts"
-import type { UpstreamLog } from "./upstream-log.ts"
 
 /** Why a call that could be paid has no answer of its upstream. Nothing is charged for it. */
 export type Failure =
@@ -31,7 +31,7 @@ export type FailureDeps = {
 }
 
 /** What the caller is told in place of an answer of the upstream. */
-export function createFailures({ refuser, unpaid, metrics }: FailureDeps, tell: UpstreamLog) {
+export function createFailures({ refuser, unpaid, metrics }: FailureDeps, tell: SparingLog) {
   return function answerFailure({ call, payer, rate, reason }: Unanswered, set: Outgoing): string {
     metrics.counted("calls", reason.status)
     const route = call.routed?.route
@@ -44,7 +44,7 @@ export function createFailures({ refuser, unpaid, metrics }: FailureDeps, tell: 
     if (reason.status === "body_too_large") unpaid.refused(counted)
     else unpaid.failed(counted)
     const trouble = troubleOf(reason)
-    if (trouble !== null) tell(route.id, trouble)
+    if (trouble !== null) tell(`the upstream of ${route.id}`, trouble)
     tellRate(set.headers, payer, rate)
     const { code, detail } = describe(reason, route)
     return writeProblem(code, { detail }, set)

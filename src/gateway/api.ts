@@ -14,7 +14,7 @@ import { type ApiCall, type HoldCallSteps, holdCall, readCall } from "./hold-cal
 import { describeCall, HEADERS } from "./model.ts"
 import { tellRate } from "./refuse.ts"
 import { createRelease } from "./release.ts"
-import { createUpstreamLog } from "./upstream-log.ts"
+import { createSparingLog } from "./sparing-log.ts"
 import { createWatch } from "./watch.ts"
 
 export type ApiDeps = FailureDeps & {
@@ -34,10 +34,10 @@ type Settled = (Answered & { charged: Charged | null }) | Failure | { status: "u
 
 /** `ANY /api/…`: the gateway itself. */
 export function createApi(deps: ApiDeps) {
-  const { steps, reached, metrics, log } = deps
+  const { steps, reached, unpaid, metrics, log } = deps
   const forward = createForward(createWatch())
-  const { release, stop } = createRelease({ ledger: steps.ledger, log })
-  const tell = createUpstreamLog(log)
+  const tell = createSparingLog(log)
+  const { release, stop } = createRelease({ ledger: steps.ledger, tell })
   const answerFailure = createFailures(deps, tell)
   const plugin = new Elysia({ name: "api", normalize: false })
     .all("/api", api, ROUTE)
@@ -79,7 +79,7 @@ export function createApi(deps: ApiDeps) {
   }
 
   /** What the upstream has answered says what is taken; what is not taken is given back. */
-  async function settle({ call, held }: Paying, forwarded: Forwarded): Promise<Settled> {
+  async function settle({ call, payer, held }: Paying, forwarded: Forwarded): Promise<Settled> {
     const { holdId } = held
     if (forwarded.status !== "answered") {
       await release(holdId)
@@ -88,7 +88,11 @@ export function createApi(deps: ApiDeps) {
     if (call.routed === null) throw new Error(NOT_ROUTED)
     const cost = costOf(forwarded.response, call.routed.route, held.amountFen)
     switch (cost.status) {
-      case "nothing":
+      case "uncharged":
+        unpaid.failed({ payer, interface: call.routed.route.id })
+        await release(holdId)
+        return { ...forwarded, charged: null }
+      case "free":
         await release(holdId)
         return { ...forwarded, charged: null }
       case "unreadable":
@@ -98,7 +102,8 @@ export function createApi(deps: ApiDeps) {
       case "charged": {
         const { amountFen, saidFen } = cost
         if (saidFen !== undefined) {
-          tell(call.routed.route.id, `X-Cost-Fen is ${saidFen}, and ${held.amountFen} were held`)
+          const said = `X-Cost-Fen is ${saidFen}, and ${held.amountFen} were held`
+          tell(`the upstream of ${call.routed.route.id}`, said)
         }
         const captured = await steps.ledger.capture({ holdId, amountFen, idempotency: null })
         if (captured.status === "accepted") return { ...forwarded, charged: captured }

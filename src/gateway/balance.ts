@@ -89,8 +89,6 @@ export async function readFresh(
   payer: Payer,
   { readAccount }: Pick<CallSteps, "readAccount">,
 ): Promise<Read | ReadRefused | Stale> {
-  const expiresAtMs = payer.limits?.expiresAtMs ?? Number.POSITIVE_INFINITY
-  if (Date.now() >= expiresAtMs) return { status: "key_expired", rate: null }
   const outcome = await readAccount(payer.accountId)
   if (outcome.status === "unavailable") return outcome
   if (outcome.status === "unknown") return { status: "account_unknown", rate: null }
@@ -101,7 +99,10 @@ export async function readFresh(
   if (payer.authVersion !== null && payer.authVersion !== account.authVersion) {
     return { status: "auth_changed", authVersion: account.authVersion, rate: null }
   }
-  return { status: "found", account }
+  const expiresAtMs = payer.limits?.expiresAtMs ?? Number.POSITIVE_INFINITY
+  return Date.now() >= expiresAtMs
+    ? { status: "key_expired", rate: null }
+    : { status: "found", account }
 }
 
 /** An account that was made while Redis was away is opened by whoever asks for it first. */

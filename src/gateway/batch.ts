@@ -18,6 +18,7 @@ import {
 import {
   type Decision,
   type Found,
+  findAnew,
   findPayer,
   isStale,
   learn,
@@ -119,8 +120,9 @@ async function handleBatch(
   for (const [place, { call, found }] of lines.entries()) {
     const outcome = outcomes[place] ?? missing()
     if (found.status !== "verified") decisions[place] = { payer: null, outcome: found }
-    else if (!isStale(outcome)) decisions[place] = { payer: found.key, outcome }
-    else sentAgain.push(sendAgain(place, { call, payer: found.key, outcome }))
+    else if (isStale(outcome) || outcome.status === "interface_not_allowed") {
+      sentAgain.push(sendAgain(place, { call, payer: found.key, outcome }))
+    } else decisions[place] = { payer: found.key, outcome }
   }
   await Promise.all(sentAgain)
   return { status: "decided", decisions }
@@ -128,10 +130,12 @@ async function handleBatch(
   /** What the script knows better is asked for once for all calls of one payer. */
   async function sendAgain(
     place: number,
-    { call, payer, outcome }: { call: Call; payer: Payer; outcome: Stale },
+    { call, payer, outcome }: { call: Call; payer: Payer; outcome: Stale | CallRefused },
   ): Promise<void> {
     const name = nameOf(call)
-    const learning = learnt.get(name) ?? learn(outcome, call, payer, steps)
+    const learning =
+      learnt.get(name) ??
+      (isStale(outcome) ? learn(outcome, call, payer, steps) : findAnew(call, steps))
     learnt.set(name, learning)
     await learning
     decisions[place] = await handleCharge(call, steps)

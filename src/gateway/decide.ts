@@ -53,7 +53,8 @@ export type DecideSteps = {
 /**
  * Finds who pays and sends what it spends. Where the script says that this process does not know
  * enough (a key changed, Redis is behind Postgres, a counter is not there), it learns and sends
- * again, AUTH_RELOADS_MAX times at most. `send` may refuse by itself, without asking the script.
+ * again, AUTH_RELOADS_MAX times at most. `send` may refuse by itself, without asking the script;
+ * what it refuses for a key's own list is asked of Postgres, for the list may have changed.
  */
 export async function decide<Decided extends { readonly status: string }>(
   claim: Claim,
@@ -66,9 +67,14 @@ export async function decide<Decided extends { readonly status: string }>(
     if (found.status !== "verified") return { payer: null, outcome: found }
     const payer: Payer = found.key
     const outcome = await send(payer)
-    if (!isStale(outcome)) return { payer, outcome }
-    if (reloads === AUTH_RELOADS_MAX) return { payer, outcome: UNAVAILABLE }
-    found = await learn(outcome, claim, payer, steps)
+    if (isStale(outcome)) {
+      if (reloads === AUTH_RELOADS_MAX) return { payer, outcome: UNAVAILABLE }
+      found = await learn(outcome, claim, payer, steps)
+    } else if (outcome.status === "interface_not_allowed" && reloads === 0) {
+      found = await findAnew(claim, steps)
+    } else {
+      return { payer, outcome }
+    }
   }
 }
 
@@ -101,8 +107,29 @@ export function findPayer(claim: Claim, steps: DecideSteps): Found | Promise<Fou
     const { allowedAddresses } = verified.key
     if (allowedAddresses === null) return verified
     const address = steps.addressOf(claim.request)
-    return allowedAddresses.check(address) ? verified : { status: "ip_not_allowed", address }
+    return allowedAddresses.check(address) ? verified : checkAnew(claim, address, steps)
   }
+}
+
+/** The list that bars an address may have changed since: a refusal asks Postgres. */
+async function checkAnew(
+  { request: { headers } }: Claim,
+  address: string,
+  { authenticator }: DecideSteps,
+): Promise<Found> {
+  authenticator.forget(readKey(headers) ?? "")
+  const verified = await authenticator.verify(headers)
+  if (verified.status === "service") return { status: "invalid_credential" }
+  if (verified.status !== "verified") return verified
+  const isAllowed = verified.key.allowedAddresses?.check(address) !== false
+  return isAllowed ? verified : { status: "ip_not_allowed", address }
+}
+
+/** The same once more, whatever is in memory of the payer. */
+export async function findAnew(claim: Claim, steps: DecideSteps): Promise<Found> {
+  const credential = claim.named?.apiKey ?? readKey(claim.request.headers)
+  steps.authenticator.forget(credential ?? "")
+  return await findPayer(claim, steps)
 }
 
 /** Whom a service key calls for. Where that key may be used from does not bind a backend. */
@@ -154,8 +181,7 @@ async function ask(outcome: Stale, claim: Claim, payer: Payer, steps: DecideStep
     case "auth_changed":
     case "account_unknown": {
       if (payer.authVersion === null) return openNamed(payer, steps)
-      authenticator.forget(claim.named?.apiKey ?? readKey(claim.request.headers) ?? "")
-      const found = await findPayer(claim, steps)
+      const found = await findAnew(claim, steps)
       if (isBehind(outcome, found)) await applyPending(payer.accountId)
       return found
     }

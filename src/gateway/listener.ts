@@ -8,7 +8,7 @@ import { ACCEPT_MS_MAX } from "../limits.ts"
  *
  * Each gateway process listens on a socket of its own (SO_REUSEPORT), to which the kernel gives its
  * share of the connections. Closing it resets what waits there to be accepted, and handshakes that
- * are under way (`net.ipv4.tcp_migrate_req` = 0, the default): measured, 5 calls at each restart.
+ * are under way (`net.ipv4.tcp_migrate_req` = 0, the default): measured, 6 calls at each restart.
  * So it first takes no new handshake: a packet filter on this one socket drops SYNs, which the
  * client's kernel sends again after a second, to the others. What had come is accepted, and only
  * then it is closed. Bun can do neither, but libc can; Bun's `stop()` would also close every

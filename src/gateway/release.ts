@@ -1,5 +1,6 @@
 import type { Ledger } from "../ledger/ledger.ts"
 import { VOID_ATTEMPTS_MAX, VOID_RETRY_MS } from "../limits.ts"
+import type { SparingLog } from "./sparing-log.ts"
 
 /**
  * Voids the holds of calls that cost nothing. Where the ledger is away it is tried again behind the
@@ -7,10 +8,10 @@ import { VOID_ATTEMPTS_MAX, VOID_RETRY_MS } from "../limits.ts"
  */
 export function createRelease({
   ledger,
-  log,
+  tell,
 }: {
   ledger: Pick<Ledger, "voidHold">
-  log(message: string): void
+  tell: SparingLog
 }) {
   const later = new Set<Promise<void>>()
   const stopping = Promise.withResolvers<void>()
@@ -33,7 +34,7 @@ export function createRelease({
       await Promise.race([Bun.sleep(VOID_RETRY_MS * attempt), stopping.promise])
       if (await isOver(holdId)) return
     }
-    log(`the hold ${holdId} could not be voided; it ends by itself`)
+    tell("a hold could not be voided", "it ends by itself")
   }
 
   /** What is still to be voided is voided now, if that can be. */

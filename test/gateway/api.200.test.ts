@@ -148,7 +148,7 @@ test("200: a body that comes piece by piece is passed on as it comes", async () 
   }
   const answer = await call(caller, "/pieces", {
     method: "POST",
-    body: ReadableStream.from(pieces()),
+    body: streamOf(pieces()),
   })
   expect(answer.status).toBe(200)
   expect(lastCall().headers["transfer-encoding"]).toBe("chunked")
@@ -168,3 +168,13 @@ test("an interface that is changed is priced anew from the next call on, and one
   await offer("/priced", { priceFen: 2 })
   expect((await call(caller, "/priced")).headers.get("x-charge-fen")).toBe("2")
 })
+
+function streamOf(pieces: AsyncGenerator<Uint8Array>): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await pieces.next()
+      if (done === true) controller.close()
+      else controller.enqueue(value)
+    },
+  })
+}

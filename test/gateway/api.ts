@@ -17,6 +17,13 @@ export type ApiTest = {
 
 let offers = 0
 
+/** The problem that is answered: nothing is paid, and no cost is named. */
+export async function problemOf(answer: Response): Promise<ReturnType<typeof JSON.parse>> {
+  expect(answer.headers.get("content-type")).toBe("application/problem+json")
+  expect(answer.headers.get("x-charge-fen")).toBeNull()
+  return JSON.parse(await answer.text())
+}
+
 export function useApi(options: SystemOptions = {}): ApiTest {
   const system = useSystem(options)
   let started: Upstream | null = null

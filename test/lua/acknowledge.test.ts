@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { decodeMeta } from "../../src/ledger/records.ts"
 import { OPEN_PARTITION_TEXT } from "../../src/ledger/scripts.ts"
 import { type Scripts, startScripts } from "../support/scripts.ts"
 
@@ -86,6 +87,7 @@ describe("open_partition", () => {
       7,
       "genesis5",
       99,
+      4,
     )
 
   test("begins a generation once, and never an older one", async () => {
@@ -96,5 +98,10 @@ describe("open_partition", () => {
     expect(await open(1)).toEqual(["fenced"])
     expect(await open(3, "{p5}:missing")).toEqual(["fenced"])
     expect(await open(3)).toEqual(["opened"])
+    const meta = (await scripts.redis.getBuffer("{p5}:meta")) ?? Buffer.alloc(0)
+    expect<object>(decodeMeta(meta)).toEqual({
+      ...{ generation: 3, partitions: 3, clockMs: 99, written: 7, flushed: 7, services: 4 },
+      ...{ entryNumber: 0, entryId: "genesis5", entryFlushed: 0 },
+    })
   })
 })

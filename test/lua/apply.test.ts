@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import { type AccountId, newAccountId, randomChars } from "../../src/ids.ts"
-import { encodeInstruction, type Instruction } from "../../src/ledger/instructions.ts"
-import { decodeAccount } from "../../src/ledger/records.ts"
+import { type AccountId, newAccountId } from "../../src/ids.ts"
+import type { Instruction } from "../../src/ledger/instructions.ts"
 import { fen } from "../../src/money.ts"
-import { keyOf, type Scripts, startScripts } from "../support/scripts.ts"
+import { type Scripts, startScripts } from "../support/scripts.ts"
+import { apply as applyAll, instruction } from "./instructions.ts"
 
 let scripts: Scripts
 beforeAll(async () => {
@@ -14,18 +14,8 @@ afterAll(() => scripts.stop())
 const open = (authVersion = 1) => instruction({ number: 1, kind: "open", authVersion })
 const credit = (number: number, amount: number) => instruction({ number, amountFen: fen(amount) })
 
-function instruction(given: Partial<Instruction>): Instruction {
-  const base = { number: 1, amountFen: fen(0), authVersion: 0, description: "from a test" } as const
-  return { ...base, kind: "redemption", sourceId: `rdm_${given.number}`, ...given }
-}
-
-async function apply(accountId: AccountId, instructions: Instruction[], args = ["1", "1"]) {
-  const reply = await scripts.run("apply", {
-    keys: ["{p0}:meta", "{p0}:1:stream", keyOf(accountId)],
-    args: [...args, randomChars(8), Buffer.concat(instructions.map(encodeInstruction))],
-  })
-  return reply.status === "applied" ? decodeAccount(reply.body) : reply.status
-}
+const apply = (accountId: AccountId, instructions: Instruction[], args = ["1", "1"]) =>
+  applyAll(scripts, accountId, { instructions, args })
 
 describe("instructions", () => {
   test("open an account, credit it and raise its auth version, in their order, in one entry", async () => {

@@ -182,19 +182,6 @@ describe("one batch", () => {
   })
 })
 
-test("the back-pressure bound counts what is written and not flushed", async () => {
-  const slot = await scripts.openSlot()
-  const accountId = await scripts.put({ balanceFen: 9 })
-  const { written } = await scripts.meta()
-  await scripts.writeMeta({ flushed: written })
-  const charge = (batch: number) =>
-    scripts.decide({ slot, batch, items: [{ accountId }, { accountId }], unflushedMax: 2 })
-  expect((await charge(1)).status).toBe("done")
-  expect((await charge(2)).status).toBe("saturated")
-  await scripts.writeMeta({ flushed: written + 1 })
-  expect((await charge(2)).status).toBe("done")
-})
-
 async function everything(): Promise<Record<string, string>> {
   const keys = (await scripts.redis.keys("*")).sort()
   const dumps = await Promise.all(

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
-/** What a Lua file says of itself in its header, and what stands below it. */
+/** What a Lua file says of itself in its header, and what stands below it. A key with … is many. */
 export type LuaFile = {
   name: string
   text: string
@@ -79,11 +79,17 @@ function readItems(text: string): { byte: number; name: string }[] {
 
 function readConstants(body: string): Map<string, string> {
   const constants = new Map<string, string>()
-  for (const [, names = "", values = ""] of body.matchAll(/^local ([A-Z][A-Z_, ]*) = (.*)$/gm)) {
+  for (const [, names = "", values = ""] of body.matchAll(/^ *local ([A-Z][A-Z_, ]*) = (.*)$/gm)) {
     const parts = values.split(", ")
     for (const [i, name] of names.split(", ").entries()) {
       constants.set(name, (parts[i] ?? "").replaceAll('"', ""))
     }
   }
   return constants
+}
+
+/** Bytes of a format of Redis's `struct`, without alignment: I and c with their length, and B. */
+export function bytesOf(format: string): number {
+  const parts = [...format.matchAll(/([A-Zc])(\d*)/gi)]
+  return parts.reduce((sum, [, , length = ""]) => sum + (length === "" ? 1 : Number(length)), 0)
 }

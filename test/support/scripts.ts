@@ -86,9 +86,12 @@ export type NewState = {
   rest: string
 }
 
+type SendOptions = Partial<Pick<BatchOf, "unflushedMax" | "keptMs">>
 export type Gateway = {
   slot: string
-  send(items: ItemOf[], options?: Partial<Pick<BatchOf, "unflushedMax" | "keptMs">>): Promise<Sent>
+  send(items: ItemOf[], options?: SendOptions): Promise<Sent>
+  /** A batch that has its number, and is not sent. */
+  prepare(items: ItemOf[], options?: SendOptions): Pick<Sent, "again" | "revoke">
 }
 export type Decided = {
   status: ScriptReply["status"]
@@ -143,24 +146,27 @@ export async function startScripts(): Promise<Scripts> {
   async function gateway(): Promise<Gateway> {
     const slot = await openSlot()
     let settled = 0
-    return {
-      slot,
-      async send(items, options = {}) {
-        const batch = { ...options, slot, batch: settled + 1, items }
-        const packed = pack(items)
-        const sendIt = async () => {
+    const prepare: Gateway["prepare"] = (items, options = {}) => {
+      const batch = { ...options, slot, batch: settled + 1, items }
+      const packed = pack(items)
+      return {
+        async again() {
           const decided = await decide(batch, packed)
           if (decided.status === "done") settled = batch.batch
           return decided
-        }
-        const revokeIt = async () => {
+        },
+        async revoke() {
           const status = await revoke(batch, packed)
           if (status === "revoked" || status === "barred") settled = batch.batch
           return status
-        }
-        return { ...(await sendIt()), again: sendIt, revoke: revokeIt }
-      },
+        },
+      }
     }
+    const send: Gateway["send"] = async (items, options) => {
+      const prepared = prepare(items, options)
+      return { ...(await prepared.again()), ...prepared }
+    }
+    return { slot, send, prepare }
   }
 
   async function put(state: Partial<NewState> = {}): Promise<AccountId> {
