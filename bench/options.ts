@@ -21,7 +21,7 @@ export type Options = {
   connections: number
   gateways: number
   accounts: number
-  /** Also runs one round of charges on a gateway under the CPU profiler. */
+  /** Also runs charges, forwarded calls and batches on a gateway under the CPU profiler. */
   isProfiled: boolean
   /** Writes RESULTS.md and the pictures. */
   isWritten: boolean

@@ -1,9 +1,13 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { noteAccepted } from "./books.ts"
-import { runRound } from "./rounds.ts"
+import { runJob } from "./generator/job.ts"
+import { runLoad } from "./load.ts"
+import type { PartOfRun } from "./options.ts"
 import type { Bench } from "./section.ts"
-import type { System } from "./system.ts"
+import { API_PATH, startUpstream } from "./sections/api.ts"
+import { batchJob, noteOutcome } from "./sections/batch.ts"
+import type { Gateway } from "./system.ts"
 
 type Frame = { functionName: string; url: string; lineNumber: number }
 type Profile = {
@@ -13,41 +17,60 @@ type Profile = {
 }
 
 const TOP = 30
-const NAME = "gateway.cpuprofile"
+const SECONDS_MIN = 4
+const BATCH_ACCOUNTS = 4
 /** A sample that stands for longer than this is a wait. */
 const WAIT_MICROS = 20_000
 
+/** What can be profiled: loads a gateway with one part of a run. */
+const LOADS: Partial<Record<PartOfRun, (bench: Bench, gateway: Gateway) => Promise<void>>> = {
+  charge: (bench, { url }) => call(bench, { url, path: "/v1/charges", method: "POST" }),
+  api: (bench, { url }) => call(bench, { url, path: API_PATH, method: "GET" }),
+  batch: callBatches,
+}
+
 /**
- * One round of charges on a gateway of its own under Bun's profiler: where JavaScript spends its
+ * One round of each part on a gateway of its own under Bun's profiler: where JavaScript spends its
  * time. What runs in the runtime itself (sockets, HTTP, garbage) is in it as one anonymous function.
  */
-export async function runProfile({
-  system,
-  accounts,
-  options,
-  terminal,
-  proof,
-}: Bench): Promise<string[]> {
-  const gateway = await system.startGateway([
-    "--cpu-prof",
-    `--cpu-prof-dir=${system.dir}`,
-    `--cpu-prof-name=${NAME}`,
-  ])
-  const profiled: System = {
-    ...system,
-    gateways: [gateway],
-    pids: () => ({ ...system.pids(), gateway: [gateway.pid] }),
+export async function runProfiles(bench: Bench): Promise<string[]> {
+  const lines: string[] = []
+  const upstream = bench.options.only.includes("api") ? await startUpstream(bench) : null
+  for (const part of bench.options.only) {
+    const load = LOADS[part]
+    if (load === undefined) continue
+    bench.terminal.say(`Profiling ${part} ...`)
+    const name = `${part}.cpuprofile`
+    const gateway = await bench.system.startGateway([
+      "--cpu-prof",
+      `--cpu-prof-dir=${bench.system.dir}`,
+      `--cpu-prof-name=${name}`,
+    ])
+    await load(bench, gateway)
+    await gateway.stop()
+    const top = topFunctions(readProfile(join(bench.system.dir, name)))
+    lines.push("", `Where a gateway's JavaScript spends its time: ${part}`, ...top)
   }
-  const scenario = { name: "profile", path: "/v1/charges", accounts, expects: 200 }
+  await upstream?.stop()
+  return lines
+}
+
+async function call(
+  { accounts, options, proof }: Bench,
+  { url, path, method }: { url: string; path: string; method: "GET" | "POST" },
+): Promise<void> {
   const { connections, seconds } = options
-  const { load } = await runRound(scenario, { system: profiled, connections, seconds, terminal })
-  noteAccepted(proof, load.accepted)
-  await gateway.stop()
-  return [
-    "",
-    "Where a gateway's JavaScript spends its time, per charge:",
-    ...topFunctions(readProfile(join(system.dir, NAME))),
-  ]
+  const progress = { calls: 0, refused: 0, lost: 0 }
+  const until = { seconds: Math.max(seconds, SECONDS_MIN) }
+  const load = { urls: [url], path, method, accounts, connections, until, progress }
+  noteAccepted(proof, (await runLoad(load)).accepted)
+}
+
+async function callBatches(bench: Bench, { url }: Gateway): Promise<void> {
+  const accounts = bench.accounts.slice(0, BATCH_ACCOUNTS)
+  const seconds = Math.max(bench.options.seconds, SECONDS_MIN)
+  const job = batchJob(accounts, { urls: [url], seconds, batchesPerSecond: null })
+  noteOutcome(bench, accounts, await runJob(job, { calls: 0, refused: 0, lost: 0 }))
 }
 
 function readProfile(path: string): Profile {

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { cpus, release, totalmem } from "node:os"
 import { join } from "node:path"
 import type { Options } from "./options.ts"
+import { findNginx } from "./peers/start.ts"
 import type { Section } from "./section.ts"
 import type { System } from "./system.ts"
 import { table } from "./table.ts"
@@ -63,13 +64,21 @@ export async function describeMachine({ redis, sql }: System): Promise<string[]>
     `${new Date().toISOString().slice(0, 10)}, ${processors[0]?.model.trim()}, ` +
       `${processors.length} cores, ${gigabytes} GB, ${process.platform} ${release()}`,
     `Bun ${Bun.version}, Redis ${redisVersion} (appendfsync always), Postgres ${version?.server} ` +
-      `(synchronous_commit on), autocannon ${autocannonVersion()}`,
+      "(synchronous_commit on)",
+    ["autocannon", "elysia", "ioredis", "postgres"]
+      .map(packageNamed)
+      .concat(nginxVersion())
+      .join(", "),
   ]
 }
 
 function commit(): string {
   const git = (...args: string[]) =>
-    execFileSync("git", args, { cwd: import.meta.dir, encoding: "utf8" }).trim()
+    execFileSync("git", args, {
+      cwd: import.meta.dir,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    }).trim()
   try {
     const isChanged = git("status", "--porcelain") !== ""
     return `${git("rev-parse", "--short=12", "HEAD")}${isChanged ? " with changes" : ""}`
@@ -79,9 +88,17 @@ function commit(): string {
   }
 }
 
-function autocannonVersion(): string {
-  const path = Bun.resolveSync("autocannon/package.json", import.meta.dir)
-  return String(Object(JSON.parse(readFileSync(path, "utf8"))).version)
+/** With its version, as it is installed. */
+function packageNamed(name: string): string {
+  const path = Bun.resolveSync(`${name}/package.json`, import.meta.dir)
+  return `${name} ${Object(JSON.parse(readFileSync(path, "utf8"))).version}`
+}
+
+function nginxVersion(): string[] {
+  const nginx = findNginx()
+  if (nginx === null) return []
+  const version = /nginx\/(\S+)/.exec(Bun.spawnSync([nginx, "-v"]).stderr.toString())?.[1]
+  return [`nginx ${version}`]
 }
 
 export function keepReport(report: string, sections: readonly Section[]): void {

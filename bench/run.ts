@@ -1,7 +1,7 @@
 import { messageOf } from "../src/ticker.ts"
 import { type Books, checkBooks } from "./books.ts"
 import { type Options, type PartOfRun, readOptions } from "./options.ts"
-import { runProfile } from "./profile.ts"
+import { runProfiles } from "./profile.ts"
 import { describeMachine, keepReport, writeReport } from "./report.ts"
 import type { Bench, Section } from "./section.ts"
 import { runApi } from "./sections/api.ts"
@@ -67,7 +67,7 @@ async function measure(system: System, options: Options, { say }: Terminal): Pro
   const bench: Bench = { system, options, terminal, accounts, proof }
   const sections: Section[] = []
   for (const part of options.only) sections.push(await RUN[part](bench))
-  const profile = options.isProfiled ? await runProfile(bench) : []
+  const profile = options.isProfiled ? await runProfiles(bench) : []
   say("Auditing the books ...")
   const books = await checkBooks(system, proof)
   if (books.findings.length > 0) {

@@ -49,7 +49,14 @@ async function wrk(path: string, secs: number, c = conns) {
     bad: /Non-2xx.*/.exec(out)?.[0],
   }
 }
-if (process.argv[3] === "env") {
+if (process.argv[3] === "prof") {
+  const x = await spawnWith({}, ["--cpu-prof", "--cpu-prof-dir=/tmp/ab/prof"])
+  g = x
+  await wrk("/v1/charges", 2)
+  await wrk("/v1/charges", 6)
+  process.kill(x.pid, "SIGTERM")
+  await x.child.exited
+} else if (process.argv[3] === "env") {
   const variants: [string, Record<string, string>, string[]][] = [
     ["plain", {}, []],
     ["purge1000", { MIMALLOC_PURGE_DELAY: "1000" }, []],

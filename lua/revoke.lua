@@ -157,19 +157,20 @@ local function reopen(i, place, taken)
   return true
 end
 
--- False where somebody was told of the hold, or it was resolved before: by the system, as its time was over.
-local function undo_hold(i, amount, key_place, hold_place)
-  local hold, name = read(hold_place), sub(key_of(hold_place), -32)
-  if not hold or unpack_from("B", hold) ~= IS_OPEN then
-    local result = read(key_place)
-    if result and sub(result, RESULT_BYTES + 1) == name then forget(key_place, 0) end
-    return false
-  end
-  if not forget(key_place, 0) then return false end
-  account[i][2], touched[i] = account[i][2] - amount, true
+-- What the hold had; nil where somebody was told of it, or it was resolved before: by the system, as its
+-- time was over.
+local function undo_hold(i, key_place, hold_place)
+  local hold, result, name = read(hold_place), read(key_place), sub(key_of(hold_place), -32)
+  local state, reserved
+  if hold then state, reserved = unpack_from(HOLD_HEAD, hold) end
+  -- A result names its hold; or none, while its call runs.
+  local named = result and sub(result, RESULT_BYTES + 1)
+  local is_its_own = named == name or named == "" and state == IS_OPEN
+  if is_its_own and not forget(key_place, 0) or state ~= IS_OPEN then return nil end
+  account[i][2], touched[i] = account[i][2] - reserved, true
   put(hold_place, false)
   closed[#closed + 1] = name
-  return true
+  return reserved
 end
 
 local function undo_spending(verb, i, amount, outcome, number, details, key_place, limits, hold_place)
@@ -181,7 +182,8 @@ local function undo_spending(verb, i, amount, outcome, number, details, key_plac
   elseif outcome ~= ACCEPTED then
     return
   elseif verb == HOLD then
-    if not undo_hold(i, amount, key_place, hold_place) then return end
+    amount = undo_hold(i, key_place, hold_place)
+    if not amount then return end
   else
     if not forget(key_place, number) then return end
     reverse(i, amount, number, moved_at, details)

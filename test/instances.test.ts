@@ -20,12 +20,18 @@ const ADMIN = { ADMIN_EMAIL: "admin@example.com", ADMIN_PASSWORD: "a password fo
 async function startTwo() {
   const dataDir = join(places.make(), "data")
   const [first, second] = [await freePort(), await freePort()]
-  const one = runProgram(places, { ...ADMIN, DATA_DIR: dataDir, PORT: String(first) })
+  const own = { GATEWAYS: "1", PORT: String(first) }
+  const one = runProgram(places, { ...ADMIN, ...own, DATA_DIR: dataDir })
   await one.isUp()
   const stores = JSON.parse(readFileSync(join(dataDir, "stores.json"), "utf8"))
   const databaseUrl: string = stores.postgres.url
   const redisUrl: string = stores.redis.url
-  const env = { PORT: String(second), REDIS_URL: redisUrl, DATABASE_URL: databaseUrl }
+  const env = {
+    GATEWAYS: "1",
+    PORT: String(second),
+    REDIS_URL: redisUrl,
+    DATABASE_URL: databaseUrl,
+  }
   const two = runProgram(places, { ...env, DATA_DIR: join(places.make(), "none") })
   await two.isUp()
   const urls = [`http://127.0.0.1:${first}`, `http://127.0.0.1:${second}`] as const

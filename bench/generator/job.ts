@@ -9,8 +9,8 @@ export type Job = {
   urls: readonly string[]
   /** Taken in turn. */
   calls: readonly Call[]
-  /** Each call is a batch: what counts is the charges in its answer. */
-  isBatch: boolean
+  /** Each call is a batch of so many charges, which are what counts; null: each is one. */
+  batchItems: number | null
   connections: number
   seconds: number
   /** Null: a closed loop. */
@@ -22,6 +22,7 @@ export type JobOutcome = Generated & {
   /** By the place of the call: accepted charges. */
   accepted: number[]
   statuses: [number, number][]
+  /** Refusals by their code: of calls, and of the items of batches. */
   codes: [string, number][]
   cpuMs: number
 }

@@ -1,7 +1,8 @@
+import type { HttpAnswer } from "./answer-reader.ts"
 import { startGenerator } from "./generate.ts"
 import type { Job, Message } from "./job.ts"
 import { parseServer, writeRequest } from "./request.ts"
-import { chargesIn, type Tally, tallyAnswer } from "./tally.ts"
+import { type Tally, tallyAnswer, tallyBatch } from "./tally.ts"
 
 /**
  * A generator as a process of its own, so that its event loop is nobody else's: reads a job from
@@ -26,7 +27,7 @@ const generator = startGenerator(
       tallyAnswer(tally, answer)
       progress.calls++
       if (answer.status >= 400) progress.refused++
-      else accepted[place] = (accepted[place] ?? 0) + (job.isBatch ? chargesIn(answer.body) : 1)
+      else accepted[place] = (accepted[place] ?? 0) + chargesOf(answer)
     },
     lost: () => void progress.lost++,
   },
@@ -43,6 +44,10 @@ const outcome = {
   cpuMs: (user + system) / 1_000,
 }
 write({ outcome }, () => process.exit(0))
+
+function chargesOf(answer: HttpAnswer): number {
+  return job.batchItems === null ? 1 : tallyBatch(tally, answer, job.batchItems)
+}
 
 function write(message: Message, written?: () => void): void {
   process.stdout.write(`${JSON.stringify(message)}\n`, written)

@@ -8,6 +8,7 @@ export type Tally = {
 }
 
 const CODE = /"code":"([a-z_]{1,64})"/
+const CODES = new RegExp(CODE, "g")
 const CHARGE_ID = Buffer.from('"chargeId":"')
 
 export function count<Key>(counts: Map<Key, number>, key: Key, by = 1): void {
@@ -24,9 +25,12 @@ export function codeOf(body: Buffer): string {
   return CODE.exec(body.toString("latin1"))?.[1] ?? "other"
 }
 
-/** How many charges the answer to a batch has among its results. */
-export function chargesIn(body: Buffer): number {
+/** How many charges the answer to a batch has among its results; the others count by their code. */
+export function tallyBatch({ codes }: Tally, { body }: HttpAnswer, items: number): number {
   let charges = 0
   for (let at = body.indexOf(CHARGE_ID); at >= 0; at = body.indexOf(CHARGE_ID, at + 1)) charges++
+  if (charges < items) {
+    for (const [, code = "other"] of body.toString("latin1").matchAll(CODES)) count(codes, code)
+  }
   return charges
 }

@@ -6,6 +6,8 @@ import { answering, startProgram } from "../programs.ts"
 import type { Peer, PeerName, PeerOptions } from "./peer.ts"
 import { type PeerStore, startPostgresStore, startRedisStore } from "./stores.ts"
 
+const SYSTEM_NGINX = "/usr/sbin/nginx"
+
 type AppName = Exclude<PeerName, "nginx">
 
 const APP_OF: Record<AppName, { file: string; store: "REDIS_URL" | "DATABASE_URL" }> = {
@@ -18,9 +20,10 @@ const APP_OF: Record<AppName, { file: string; store: "REDIS_URL" | "DATABASE_URL
 /** Starts one; where this machine has no nginx with Lua, says so in a sentence. */
 export async function startPeer(name: PeerName, options: PeerOptions): Promise<Peer | string> {
   if (name !== "nginx") return startApp(name, options)
-  if (programOnPath("nginx") === null) return "nginx with Lua is left out: there is no nginx here."
+  const nginx = findNginx()
+  if (nginx === null) return "nginx with Lua is left out: there is no nginx here."
   try {
-    return await startNginx(options)
+    return await startNginx(nginx, options)
   } catch (error) {
     return `nginx with Lua is left out, because it does not start: ${messageOf(error)}`
   }
@@ -42,12 +45,17 @@ async function startApp(name: AppName, options: PeerOptions): Promise<Peer> {
   return serve(name, store, { command, port, options, env })
 }
 
-async function startNginx(options: PeerOptions): Promise<Peer> {
+/** Debian's is where only an administrator's PATH looks. */
+export function findNginx(): string | null {
+  return programOnPath("nginx") ?? (existsSync(SYSTEM_NGINX) ? SYSTEM_NGINX : null)
+}
+
+async function startNginx(nginx: string, options: PeerOptions): Promise<Peer> {
   const { dir } = options
   const store = await startRedisStore(options)
   const port = await freePort()
   const settings: Record<string, string> = {
-    modules: luaModules().join("\n"),
+    modules: luaModules(nginx).join("\n"),
     // Workers of a master that is root would be another user, who may not read this directory.
     user: process.getuid?.() === 0 ? "user root;" : "",
     dir,
@@ -62,7 +70,7 @@ async function startNginx(options: PeerOptions): Promise<Peer> {
     config,
     template.replaceAll(/\$(\w+)/g, (word, key) => settings[key] ?? word),
   )
-  const command = ["nginx", "-p", dir, "-c", config, "-e", "stderr"]
+  const command = [nginx, "-p", dir, "-c", config, "-e", "stderr"]
   return serve("nginx", store, { command, port, options, env: {} })
 }
 
@@ -102,8 +110,8 @@ async function serve(
 const LUA_MODULES = ["ndk_http_module.so", "ngx_http_lua_module.so"]
 
 /** What an nginx must load to have Lua: as Debian builds it, two files; as OpenResty does, none. */
-function luaModules(): string[] {
-  const { stderr } = Bun.spawnSync(["nginx", "-V"])
+function luaModules(nginx: string): string[] {
+  const { stderr } = Bun.spawnSync([nginx, "-V"])
   const folder = /--modules-path=(\S+)/.exec(stderr.toString())?.[1] ?? "/usr/lib/nginx/modules"
   const files = LUA_MODULES.map((file) => join(folder, file))
   return files.filter((file) => existsSync(file)).map((file) => `load_module ${file};`)

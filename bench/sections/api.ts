@@ -16,24 +16,23 @@ const INTERFACE = { id: "bench.echo", method: "GET", path: "/api/bench/echo" }
 const WARM_UP_SECONDS = 2
 const RATIO_MAX = 1.5
 
+/** Where calls of /api go, and another way there. Stopped by whoever starts it. */
+export type Upstream = { bare: Program & { url: string }; stop(): Promise<void> }
+
+/** The path under which it is sold. */
+export const API_PATH = INTERFACE.path
+
 /**
  * The same upstream, a small JSON answer to a GET, behind a Bun that only fetches it, and behind the
  * gateway, which holds, forwards and captures.
  */
 export async function runApi(bench: Bench): Promise<Section> {
   const { system, accounts, options, terminal } = bench
-  const running: { stop(): Promise<void> }[] = []
+  const upstream = await startUpstream(bench)
+  const gateway = await system.startGateway()
   try {
-    const upstream = await startBun("upstream", { dir: system.dir, env: {} })
-    running.push(upstream)
-    const bare = await startBun("proxy", { dir: system.dir, env: { UPSTREAM_URL: upstream.url } })
-    running.push(bare)
-    await addInterface(bench, upstream.url)
-    // It learns the price list, and with it the new interface, when it starts.
-    const gateway = await system.startGateway()
-    running.push(gateway)
-    const { path } = INTERFACE
-    const shared = { path, method: "GET", accounts } as const
+    const shared = { path: API_PATH, method: "GET", accounts } as const
+    const { bare } = upstream
     const measured = await measureInTurn<Name>(
       [
         { ...shared, name: "bare", url: bare.url, pids: () => ({ gateway: [bare.pid] }) },
@@ -58,7 +57,29 @@ export async function runApi(bench: Bench): Promise<Section> {
     )
     return describe(measured)
   } finally {
-    for (const program of running.reverse()) await program.stop()
+    await gateway.stop()
+    await upstream.stop()
+  }
+}
+
+/** Gateways that start afterwards know the interface. */
+export async function startUpstream({ system }: Bench): Promise<Upstream> {
+  const { dir, sql } = system
+  const upstream = await startBun("upstream", { dir, env: {} })
+  const bare = await startBun("proxy", { dir, env: { UPSTREAM_URL: upstream.url } })
+  const { id, method, path } = INTERFACE
+  // As an administrator would, but in one statement.
+  await sql`
+    insert into interfaces (id, name, method, path, price_fen, upstream_url)
+    values (${id}, 'Benchmark', ${method}, ${path}, 1, ${upstream.url})
+    on conflict (id) do update set upstream_url = excluded.upstream_url
+  `
+  return {
+    bare,
+    async stop() {
+      await bare.stop()
+      await upstream.stop()
+    },
   }
 }
 
@@ -75,15 +96,6 @@ async function startBun(
   })
   await answering(program, { url, isUp: (status) => status === 200 })
   return { ...program, url }
-}
-
-/** As an administrator would, but in one statement. */
-async function addInterface({ system }: Bench, upstreamUrl: string): Promise<void> {
-  const { id, method, path } = INTERFACE
-  await system.sql`
-    insert into interfaces (id, name, method, path, price_fen, upstream_url)
-    values (${id}, 'Benchmark', ${method}, ${path}, 1, ${upstreamUrl})
-  `
 }
 
 function describe(measured: ReadonlyMap<Name, Measured[]>): Section {

@@ -1,5 +1,5 @@
 import { noteAccepted } from "../books.ts"
-import { type JobOutcome, runJob } from "../generator/job.ts"
+import { type Job, type JobOutcome, runJob } from "../generator/job.ts"
 import { drained, readLag } from "../lag.ts"
 import type { Bench, Section } from "../section.ts"
 import { type Account, seedAccounts, seeded } from "../seed.ts"
@@ -11,6 +11,7 @@ import { mapValues, startUsage } from "../usage.ts"
 /** A load of batches, and what the flusher did of it in the meantime and afterwards. */
 type Round = {
   chargesPerSecond: number
+  refused: number
   /** CPU per charge while the load was on. */
   micros: Readonly<Record<string, number>>
   generatorMicros: number
@@ -24,7 +25,8 @@ type Round = {
 }
 
 const ITEMS = 1_000
-const CONNECTIONS = 16
+/** Each has 1,000 charges under way: more of them would wait longer than a call may. */
+const CONNECTIONS = 4
 const CREDIT_FEN = 200_000_000
 const TIMEOUT_MS = 30_000
 /** What is offered when the flusher is measured under load: more than it is asked to keep up with. */
@@ -70,18 +72,9 @@ async function runOne(
   const progress = { calls: 0, refused: 0, lost: 0 }
   const timer = setInterval(() => terminal.live(`batch: ${progress.calls * ITEMS} charges`), 500)
   const usage = startUsage(system.pids())
-  const outcome = await runJob(
-    {
-      urls: system.gateways.map(({ url }) => url),
-      calls: accounts.map(({ key }) => ({ path: "/v1/charges/batch", key, body: BODY })),
-      isBatch: true,
-      connections: CONNECTIONS,
-      seconds,
-      callsPerSecond: batchesPerSecond,
-      timeoutMs: TIMEOUT_MS,
-    },
-    progress,
-  ).finally(() => clearInterval(timer))
+  const urls = system.gateways.map(({ url }) => url)
+  const job = batchJob(accounts, { urls, seconds, batchesPerSecond })
+  const outcome = await runJob(job, progress).finally(() => clearInterval(timer))
   const loaded = usage(outcome.cpuMs)
   const { records: backlog } = await readLag(system.redis)
   const flushing = startUsage(system.pids())
@@ -91,6 +84,7 @@ async function runOne(
   const perCharge = (ms: number) => (ms * 1_000) / accepted
   return {
     chargesPerSecond: (accepted / outcome.answers) * outcome.callsPerSecond,
+    refused: outcome.codes.reduce((sum, [, count]) => sum + count, 0),
     micros: mapValues(loaded.partMs, perCharge),
     generatorMicros: perCharge(loaded.generatorMs),
     foreignShare: loaded.foreignMs / loaded.ms,
@@ -101,9 +95,21 @@ async function runOne(
   }
 }
 
+export function batchJob(
+  accounts: readonly Account[],
+  load: { urls: readonly string[]; seconds: number; batchesPerSecond: number | null },
+): Job {
+  const { urls, seconds, batchesPerSecond } = load
+  return {
+    ...{ urls, seconds, callsPerSecond: batchesPerSecond },
+    ...{ batchItems: ITEMS, connections: CONNECTIONS, timeoutMs: TIMEOUT_MS },
+    calls: accounts.map(({ key }) => ({ path: "/v1/charges/batch", key, body: BODY })),
+  }
+}
+
 /** How many charges were accepted; the books are compared with each account's. */
-function noteOutcome(
-  { proof }: Bench,
+export function noteOutcome(
+  { proof }: Pick<Bench, "proof">,
   accounts: readonly Account[],
   { lost, accepted, codes }: JobOutcome,
 ): number {
@@ -118,10 +124,11 @@ function noteOutcome(
 }
 
 function describeRound(title: string, round: Round): string {
-  const { chargesPerSecond, backlog, flushedPerSecondDuring, flushedPerSecondAfter } = round
+  const { chargesPerSecond, refused, backlog, flushedPerSecondDuring, flushedPerSecondAfter } =
+    round
   return [
     title.padEnd(14),
-    `${whole(chargesPerSecond)} charges/s`,
+    `${whole(chargesPerSecond)} charges/s, ${whole(refused)} refused`,
     `flushed ${whole(flushedPerSecondDuring)}/s under load`,
     `a backlog of ${whole(backlog)} at ${whole(flushedPerSecondAfter)}/s`,
   ].join("  ")
@@ -164,6 +171,7 @@ function rowsOf(columns: readonly (readonly Round[])[]): Row[] {
   ]
   return [
     row("charges/s", (round) => round.chargesPerSecond, whole),
+    row("charges refused", (round) => round.refused, whole),
     ...PARTS.map((part) => row(`CPU µs/charge: ${PART_NAMES[part]}`, ({ micros }) => micros[part])),
     row("CPU µs/charge: generator", (round) => round.generatorMicros),
     row("other programs, median", (round) => round.foreignShare, percent),

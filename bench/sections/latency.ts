@@ -56,7 +56,7 @@ async function runOne(
   const progress = { calls: 0, refused: 0, lost: 0 }
   const timer = setInterval(() => terminal.live(`${name}: ${progress.calls} calls`), 500)
   const calls = accounts.map(({ key }) => ({ path: PATHS[name], key, body: CHARGE_BODY }))
-  const job = { ...load, urls: [gateway.url], calls, isBatch: false, timeoutMs: TIMEOUT_MS }
+  const job = { ...load, urls: [gateway.url], calls, batchItems: null, timeoutMs: TIMEOUT_MS }
   const outcome = await runJob(job, progress).finally(() => clearInterval(timer))
   if (outcome.lost > 0) throw new Error(`${name}: ${outcome.lost} calls had no answer`)
   if (name === "charge") {

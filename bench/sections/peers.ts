@@ -6,6 +6,7 @@ import { PEER_NAMES, PEER_TITLES, type Peer, type PeerName } from "../peers/peer
 import { startPeer } from "../peers/start.ts"
 import type { Bench, Section } from "../section.ts"
 import { bars } from "../svg/bars.ts"
+import type { Picture } from "../svg/picture.ts"
 import { PART_NAMES, PARTS } from "../system.ts"
 import { percent, type Row, table, whole } from "../table.ts"
 import { atLeast, median, type Target } from "../target.ts"
@@ -14,6 +15,8 @@ type Name = PeerName | "fengate"
 type Contest = { measured: ReadonlyMap<Name, Measured[]>; leftOut: string[] }
 
 const OWN = "fengate"
+const OWN_TITLE = "Fengate"
+const NAMES: readonly Name[] = [OWN, ...PEER_NAMES]
 const CREDIT_FEN = 1_000_000
 const WARM_UP_SECONDS = 2
 /** How many times as many charges a CPU-second has to be good for. */
@@ -95,27 +98,20 @@ async function auditPeer({ name, accounts, books }: Peer, accepted: number): Pro
   )
 }
 
+type Figures = {
+  present: readonly Name[]
+  rounds(name: Name): readonly Measured[]
+  /** The median over the rounds. */
+  middle(name: Name, read: (measured: Measured) => number): number
+}
+
 function describe({ measured, leftOut }: Contest): Section {
-  const present = [OWN, ...PEER_NAMES].flatMap((name) =>
-    measured.has(nameOf(name)) ? [nameOf(name)] : [],
-  )
   const rounds = (name: Name) => measured.get(name) ?? []
-  const middle = (name: Name, read: (measured: Measured) => number) =>
-    median(rounds(name).map(read))
-  const micros = (name: Name, part: string) => middle(name, (each) => each.micros[part] ?? 0)
-  const title = (name: Name) => (name === OWN ? "**Fengate**" : PEER_TITLES[name])
-  const rows = present.map(
-    (name): Row => [
-      title(name),
-      whole(middle(name, (each) => each.callsPerSecond)),
-      ...PARTS.map((part) =>
-        rounds(name)[0]?.micros[part] === undefined ? "–" : micros(name, part).toFixed(1),
-      ),
-      middle(name, (each) => sumOf(each, DECIDING)).toFixed(1),
-      middle(name, (each) => sumOf(each, PARTS)).toFixed(1),
-      percent(Math.max(...rounds(name).map(({ foreignShare }) => foreignShare))),
-    ],
-  )
+  const figures: Figures = {
+    present: NAMES.filter((name) => measured.has(name)),
+    rounds,
+    middle: (name, read) => median(rounds(name).map(read)),
+  }
   const parts = PARTS.map((part) => PART_NAMES[part])
   return {
     title: "Other builds of the same charge",
@@ -126,34 +122,55 @@ function describe({ measured, leftOut }: Contest): Section {
       "",
       ...table(
         ["", "charges/s", ...parts, "gateway + Redis", "all", "other programs, worst"],
-        rows,
+        rowsOf(figures),
       ),
       ...leftOut.flatMap((sentence) => ["", sentence]),
     ],
     targets: PEER_NAMES.flatMap((name) => targetsOf(name, rounds)),
-    pictures: [
-      bars({
-        file: "cpu-per-charge.svg",
-        title: "CPU per charge",
-        note: "µs, by process; less is better. The peers on Redis write no records to Postgres.",
-        series: parts,
-        bars: present.map((name) => ({
-          name: plain(title(name)),
-          parts: PARTS.map((part) => micros(name, part)),
-        })),
-      }),
-      bars({
-        file: "charges-per-second.svg",
-        title: "Charges per second",
-        note: "One call each, closed loop; generator and all stores on the same cores.",
-        series: ["charges/s"],
-        bars: present.map((name) => ({
-          name: plain(title(name)),
-          parts: [middle(name, (each) => each.callsPerSecond)],
-        })),
-      }),
-    ],
+    pictures: picturesOf(figures),
   }
+}
+
+function rowsOf({ present, rounds, middle }: Figures): Row[] {
+  return present.map((name) => {
+    const has = (part: string) => rounds(name)[0]?.micros[part] !== undefined
+    return [
+      name === OWN ? `**${OWN_TITLE}**` : PEER_TITLES[name],
+      whole(middle(name, (each) => each.callsPerSecond)),
+      ...PARTS.map((part) =>
+        has(part) ? middle(name, ({ micros }) => micros[part] ?? 0).toFixed(1) : "–",
+      ),
+      has("redis") ? middle(name, (each) => sumOf(each, DECIDING)).toFixed(1) : "–",
+      middle(name, (each) => sumOf(each, PARTS)).toFixed(1),
+      percent(Math.max(...rounds(name).map(({ foreignShare }) => foreignShare))),
+    ]
+  })
+}
+
+function picturesOf({ present, middle }: Figures): Picture[] {
+  const title = (name: Name) => (name === OWN ? OWN_TITLE : PEER_TITLES[name])
+  return [
+    bars({
+      file: "cpu-per-charge.svg",
+      title: "CPU per charge",
+      note: "µs by process; less is better. The builds on Redis write no record to Postgres.",
+      series: PARTS.map((part) => PART_NAMES[part]),
+      bars: present.map((name) => ({
+        name: title(name),
+        parts: PARTS.map((part) => middle(name, ({ micros }) => micros[part] ?? 0)),
+      })),
+    }),
+    bars({
+      file: "charges-per-second.svg",
+      title: "Charges per second",
+      note: "One charge a call, closed loop; load generator and stores share the cores.",
+      series: ["charges/s"],
+      bars: present.map((name) => ({
+        name: title(name),
+        parts: [middle(name, (each) => each.callsPerSecond)],
+      })),
+    }),
+  ]
 }
 
 /** Ratios of rounds that stood beside each other. */
@@ -172,12 +189,4 @@ function targetsOf(name: PeerName, rounds: (name: Name) => readonly Measured[]):
 
 function sumOf({ micros }: Measured, parts: readonly string[]): number {
   return parts.reduce((sum, part) => sum + (micros[part] ?? 0), 0)
-}
-
-function nameOf(name: string): Name {
-  return PEER_NAMES.find((peer) => peer === name) ?? OWN
-}
-
-function plain(markdown: string): string {
-  return markdown.replaceAll("*", "")
 }

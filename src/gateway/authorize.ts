@@ -26,17 +26,20 @@ const FAMILIES = [
   { method: "x-forwarded-method", uri: "x-forwarded-uri" },
 ]
 
-/** `ANY /v1/authorize`. */
+type Incoming = { request: Request; set: Outgoing }
+
+/** `ANY /v1/authorize`, and the same with the call's own path and query behind it. */
 export function createAuthorize({ steps, metrics, refuser }: CallDeps) {
-  return async function authorize({
-    request,
-    query,
-    set,
-  }: {
-    request: Request
-    query: { deny?: string }
-    set: Outgoing
-  }): Promise<string> {
+  return {
+    authorize: ({ request, query, set }: Incoming & { query: { deny?: string } }) =>
+      answer({ request, set }, query.deny === undefined ? refuser.refuse : refuser.deny),
+    authorizeBehind: ({ request, set }: Incoming) => answer({ request, set }, refuser.refuse),
+  }
+
+  async function answer(
+    { request, set }: Incoming,
+    refuse: (typeof refuser)["refuse"],
+  ): Promise<string> {
     const startedAt = performance.now()
     const call: Call = {
       request,
@@ -49,7 +52,6 @@ export function createAuthorize({ steps, metrics, refuser }: CallDeps) {
       isOnce: true,
       amountFen: UNPRICED,
     }
-    const refuse = query.deny === undefined ? refuser.refuse : refuser.deny
     const { payer, outcome } = await handleAuthorize(call, steps)
     metrics.chargeDecided(outcome.status, (performance.now() - startedAt) / 1_000)
     if (payer === null) return refuse(outcome, NOBODY, set)

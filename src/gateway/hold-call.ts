@@ -24,6 +24,15 @@ export type ApiCall = Call & {
   body: ForwardedBody
 }
 
+/** A call whose price is held, and where it goes. */
+export type Paying = {
+  call: ApiCall
+  payer: Payer
+  held: Held
+  route: Interface & { upstreamUrl: string }
+  url: string
+}
+
 /** Why a call that could be paid is not forwarded. */
 export type Unforwarded =
   | { status: "upstream_missing" }

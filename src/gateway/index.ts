@@ -61,7 +61,7 @@ const KEYS = [{ apiKey: [] }, { serviceKey: [] }]
 /** The hot path: what an API key or a service key may call. */
 export function createGateway(deps: GatewayDeps) {
   const { hold, capture, release } = createHolds(deps)
-  const authorize = createAuthorize(deps)
+  const { authorize, authorizeBehind } = createAuthorize(deps)
   return new Elysia({ name: "gateway", normalize: false })
     .post("/v1/charges", createCharge(deps), {
       parse: jsonBody,
@@ -126,7 +126,7 @@ export function createGateway(deps: GatewayDeps) {
       }),
     })
     .all("/v1/authorize", authorize, { query: AuthorizeQuery, ...AUTHORIZE })
-    .all("/v1/authorize/*", authorize, { query: AuthorizeQuery, ...AUTHORIZE })
+    .all("/v1/authorize/*", authorizeBehind, AUTHORIZE)
     .get("/v1/balance", createBalance(deps), {
       query: BalanceQuery,
       ...describeCall({

@@ -1,6 +1,6 @@
 import { Type } from "@sinclair/typebox"
-import type { Database, Sql } from "../../db/connection.ts"
 import { interfaces } from "../../db/accounts-schema.ts"
+import type { Database, Sql } from "../../db/connection.ts"
 import { Problem } from "../errors.ts"
 import { createActorOf } from "../http/actor.ts"
 import type { ClientAddress } from "../http/address.ts"

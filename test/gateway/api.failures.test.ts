@@ -106,7 +106,7 @@ test("a caller who hangs up in the middle of the answer ends it for the upstream
   const answer = await call(caller, "/leave", { signal: controller.signal })
   expect(answer.status).toBe(200)
   controller.abort()
-  await await reached.promise
+  await reached.promise.then(({ closed }) => closed)
   expect(await balanceOf(caller)).toEqual({ balanceFen: 99, heldFen: 0, seq: 2 })
 })
 
@@ -142,7 +142,7 @@ test("413: a body over the interface's bound is refused, announced or not, and c
   upstream().on("/bounded", reached.resolve)
   const counted = await call(caller, "/bounded", { method: "POST", body: endless() })
   expect([counted.status, (await problemOf(counted)).code]).toEqual([413, "body_too_large"])
-  await await reached.promise
+  await reached.promise.then(({ closed }) => closed)
   expect(await balanceOf(caller)).toEqual({ balanceFen: 99, heldFen: 0, seq: 2 })
 })
 

@@ -4,7 +4,9 @@ import { problemOf, useApi } from "./api.ts"
 
 const { upstream, offer, developer, call, balanceOf } = useApi()
 
-const keyed = (key: string, more: RequestInit = {}): RequestInit => ({
+type Init = { method?: string; body?: string; headers?: Record<string, string> }
+
+const keyed = (key: string, more: Init = {}): RequestInit => ({
   method: "POST",
   body: "one",
   ...more,

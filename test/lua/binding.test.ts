@@ -1,22 +1,28 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { Redis } from "ioredis"
 import { readOpening } from "../../db/queries/read-opening.ts"
+import { newId } from "../../src/ids.ts"
 import { SCRIPT_NAMES, type ScriptName, scriptHashes } from "../../src/ledger/scripts.ts"
-import { UNFLUSHED_RECORDS_MAX } from "../../src/limits.ts"
+import { IDEMPOTENCY_TTL_MS, UNFLUSHED_RECORDS_MAX } from "../../src/limits.ts"
+import { fen } from "../../src/money.ts"
+import { keyed, limitsOf } from "../support/batches.ts"
+import { chargeOf } from "../support/details.ts"
 import { eventually } from "../support/eventually.ts"
-import { startLedger, withStores } from "../support/ledger.ts"
+import { startLedger, type TestLedger, withStores } from "../support/ledger.ts"
 import { readLuaFiles } from "../support/lua-files.ts"
 import { startRelay } from "../support/relay.ts"
 
 setDefaultTimeout(30_000)
 
 const FILES: Record<ScriptName, string> = {
-  charge: "charge",
+  decide: "decide",
   revoke: "revoke",
   apply: "apply",
   acknowledge: "acknowledge",
   openSlot: "open_slot",
   closeSlot: "close_slot",
+  seedCounter: "seed_counter",
+  raiseServices: "raise_services",
 }
 
 /** What each name of a header looks like, where this gateway process of partition 0 sends it. */
@@ -26,6 +32,10 @@ const KEYS: Record<string, RegExp> = {
   memo: /^\{p0\}:1:slot:\w{12}$/,
   account: /^\{p0\}:1:a:\w{16}$/,
   "account…": /^\{p0\}:1:a:\w{16}$/,
+  "other…": /^\{p0\}:1:(r:[\w-]{16}|k:\w{16}|h:\w{32})$/,
+  holds: /^\{p0\}:1:holds$/,
+  reversed: /^\{p0\}:1:reversed$/,
+  counter: /^\{p0\}:1:k:\w{16}$/,
 }
 const ARGS: Record<string, RegExp> = {
   generation: /^1$/,
@@ -34,11 +44,20 @@ const ARGS: Record<string, RegExp> = {
   slot: /^\w{12}$/,
   batch: /^\d+$/,
   entry: /^(\w{8}|\d+)$/,
-  items: /key_test/,
+  items: /./,
+  accounts: /^[1-9]$/,
+  kept: new RegExp(`^${IDEMPOTENCY_TTL_MS}$`),
   instructions: /./,
   records: /^\d+$/,
   trim: /^\d+$/,
   clock: /^0$/,
+  services: /^1$/,
+  version: /^\d+$/,
+  day: /^\d{5}$/,
+  day_fen: /^\d+$/,
+  month: /^2\d{4}$/,
+  month_fen: /^\d+$/,
+  total_fen: /^\d+$/,
 }
 
 type Call = { script: string; keys: string[]; args: string[] }
@@ -49,16 +68,15 @@ test("TypeScript passes to each script the keys and arguments of its header, in 
     const commands: string[][] = []
     monitor.on("monitor", (_time: string, command: string[]) => commands.push(command))
     const relay = await startRelay(stores.redisPort)
-    const { ledger, openAccount, charge, stop } = await startLedger(stores, {
-      redisUrl: relay.through(stores.redisUrl),
-    })
-    const account = await openAccount({ balanceFen: 10 })
-    await charge(account, 1)
+    const ledger = await startLedger(stores, { redisUrl: relay.through(stores.redisUrl) })
+    const item = await itemOfEachKind(ledger)
     relay.holdReplies()
-    expect(await charge(account, 1)).toEqual({ status: "unavailable" })
+    expect(await ledger.ledger.charge(item)).toEqual({ status: "unavailable" })
     relay.release()
-    await eventually(async () => expect((await ledger.health()).status).toBe("ready"))
-    await stop()
+    await eventually(async () => {
+      expect((await ledger.ledger.health()).status).toBe("ready")
+    })
+    await ledger.stop()
 
     const scripts = scriptHashes((await readOpening(stores.sql)).opening)
     const calls = commands.flatMap((command) => readCall(command, scripts))
@@ -68,8 +86,34 @@ test("TypeScript passes to each script the keys and arguments of its header, in 
       new Set(readLuaFiles().map(({ name }) => name)),
     )
     for (const call of calls) expectToFit(call)
+    const named = new Set(
+      calls.filter(({ script }) => script === "revoke").map(({ keys }) => keys.length),
+    )
+    expect(named).toEqual(new Set([8]))
   })
 })
+
+/** Asks all that a gateway asks; answers a charge with a key and limits, to be revoked. */
+async function itemOfEachKind({ openAccount, charge, ledger }: TestLedger) {
+  const accountId = await openAccount({ balanceFen: 100 })
+  await charge(accountId, 1)
+  expect(await ledger.raiseServices(1)).toBe(true)
+  const limits = limitsOf(newId("key"), { version: 0, dailyFen: 90 })
+  expect(await ledger.seedCounter(accountId, limits)).toBe("seeded")
+  const spending = {
+    ...chargeOf({ accountId, amountFen: fen(1) }),
+    limits,
+    idempotency: keyed("k1"),
+  }
+  const held = await ledger.hold({ ...spending, ttlMs: 60_000, isInternal: false })
+  if (held.status !== "held") throw new Error(`not held: ${held.status}`)
+  const { holdId } = held
+  const captured = await ledger.capture({ holdId, amountFen: null, idempotency: keyed("k2") })
+  expect(captured.status).toBe("accepted")
+  const voided = await ledger.voidHold({ holdId, idempotency: keyed("k3") })
+  expect(voided.status).toBe("hold_already_resolved")
+  return { ...spending, idempotency: keyed("k4") }
+}
 
 function readCall(command: string[], scripts: Record<ScriptName, string>): Call[] {
   const [verb = "", what = "", count = "0", ...rest] = command
@@ -84,9 +128,24 @@ function readCall(command: string[], scripts: Record<ScriptName, string>): Call[
 function expectToFit({ script, keys, args }: Call): void {
   const file = readLuaFiles().find(({ name }) => name === script)
   if (file === undefined) throw new Error(`no script ${script}`)
-  expect([script, keys.length]).toEqual([script, file.keys.length])
   expect([script, args.length]).toEqual([script, file.args.length])
-  for (const [i, name] of file.keys.entries()) expect(keys[i]).toMatch(KEYS[name] ?? "no such key")
-  for (const [i, name] of file.args.entries())
+  for (const [i, name] of file.args.entries()) {
     expect(args[i]).toMatch(ARGS[name] ?? "no such argument")
+  }
+  const accounts = Number(args[file.args.indexOf("accounts")] ?? 0)
+  const names = namesFor(file.keys, { accounts, keys: keys.length })
+  expect([script, keys.length]).toEqual([script, names.length])
+  for (const [i, name] of names.entries()) expect(keys[i]).toMatch(KEYS[name] ?? "no such key")
+}
+
+/** The name of each key of a call, where a header says that there are many of some. */
+function namesFor(
+  header: readonly string[],
+  { accounts, keys }: { accounts: number; keys: number },
+): string[] {
+  const first = header.indexOf("account…")
+  if (first === -1) return [...header]
+  const named = [...header.slice(0, first), ...Array<string>(accounts).fill("account…")]
+  const others = keys - named.length - 1
+  return others < 1 ? named : [...named, ...Array<string>(others).fill("other…"), "holds"]
 }

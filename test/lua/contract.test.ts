@@ -1,19 +1,20 @@
 import { describe, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
-import { newAccountId } from "../../src/ids.ts"
-import { type ChargeOutcome, createBatch } from "../../src/ledger/batch.ts"
-import { KIND_BYTES } from "../../src/ledger/records.ts"
 import { readReply } from "../../src/ledger/run-script.ts"
-import { fen } from "../../src/money.ts"
-import { readLuaFiles, readLuaReadme } from "../support/lua-files.ts"
+import { type LuaFile, readLuaFiles } from "../support/lua-files.ts"
+
+/** What every script says of itself in its header is what it does, and what TypeScript expects. */
 
 const files = readLuaFiles()
-const COMMANDS = ["GET", "MGET", "SET", "MSET", "DEL", "EXISTS", "TIME", "XADD", "XTRIM"]
-const FIRST_WRITE = /redis\.call\("(?!GET|MGET|EXISTS|TIME|XADD)/
-const SHARED_FORMATS = ["META", "ACCOUNT", "ITEM", "RECORD", "REPLY", "INSTRUCTION"]
+const READS = ["GET", "MGET", "EXISTS", "HEXISTS", "TIME"]
+const WRITES = ["SET", "MSET", "DEL", "XADD", "XTRIM", "HSET", "ZADD", "ZREM"]
+/** Anything but what reads, and the append, which may be refused. */
+const FIRST_WRITE = new RegExp(`redis\\.call\\("(?!${[...READS, "XADD"].join("|")})`)
 
 describe("every script", () => {
-  for (const { name, body, keys, args, returns, constants } of files) {
+  for (const file of files) {
+    const { name, body, keys, args, returns } = file
+
     test(`${name} names its keys, arguments and answers`, () => {
       expect(keys.length).toBeGreaterThan(0)
       expect(args.length).toBeGreaterThan(0)
@@ -21,21 +22,27 @@ describe("every script", () => {
     })
 
     test(`${name} uses each key and argument that it names, and no other`, () => {
-      const used = (what: string) =>
-        new Set(
+      const used = (what: string) => [
+        ...new Set(
           [...body.matchAll(new RegExp(`\\b${what}\\[(\\d+)\\]`, "g"))].map(([, n]) => Number(n)),
-        )
-      const fixed = keys.filter((key) => !key.endsWith("…")).length
-      expect([...used("ARGV")].sort((a, b) => a - b)).toEqual(args.map((_, i) => i + 1))
-      expect([...used("KEYS")].sort((a, b) => a - b)).toEqual(
-        Array.from({ length: fixed }, (_, i) => i + 1),
-      )
-      expect(body.includes(`unpack(KEYS, ${fixed + 1})`)).toBe(fixed < keys.length)
+        ),
+      ]
+      expect(used("ARGV").toSorted((a, b) => a - b)).toEqual(args.map((_, i) => i + 1))
+      const { fixed, many, last } = sortKeys(file)
+      expect(used("KEYS").toSorted((a, b) => a - b)).toEqual(fixed.map((_, i) => i + 1))
+      expect(body.includes(`unpack(KEYS, ${fixed.length + 1}`)).toBe(many.length > 0)
+      expect(body.includes("KEYS[#KEYS]")).toBe(last.length > 0)
+    })
+
+    test(`${name} names the keys of which there are many in one order: accounts, others, holds`, () => {
+      const { many, last } = sortKeys(file)
+      expect([[], ["account…", "other…"]]).toContainEqual(many)
+      expect(last).toEqual(many.length > 0 ? ["holds"] : [])
     })
 
     test(`${name} answers with the words of its header, and no other`, () => {
       const answered = new Set([...body.matchAll(/\{ "(\w+)"/g)].map(([, word]) => word ?? ""))
-      expect([...answered].sort()).toEqual(returns.map(({ word }) => word).sort())
+      expect([...answered].toSorted()).toEqual(returns.map(({ word }) => word).toSorted())
     })
 
     test(`${name} answers words that run-script knows, with a body where the header names one`, () => {
@@ -52,7 +59,7 @@ describe("every script", () => {
       expect(calls.length).toBeGreaterThan(0)
       for (const [, how, command = ""] of calls) {
         expect(how).toBe("call")
-        expect(COMMANDS).toContain(command.replaceAll('"', ""))
+        expect([...READS, ...WRITES]).toContain(command.replaceAll('"', ""))
       }
     })
 
@@ -63,118 +70,76 @@ describe("every script", () => {
       expect(write).toBeGreaterThan(mark)
     })
 
-    test(`${name} packs as all the others do`, () => {
-      for (const format of SHARED_FORMATS) {
-        const others = files
-          .map((file) => file.constants.get(format))
-          .filter((text) => text !== undefined)
-        const own = constants.get(format)
-        if (own !== undefined) expect(new Set(others)).toEqual(new Set([own]))
+    test(`${name} appends before the last mark, to a stream that must be there`, () => {
+      const appends = [...body.matchAll(/"XADD", stream, ("NOMKSTREAM", ARGV\[1\] \.\. "-\*")?/g)]
+      for (const { index, 1: guard } of appends) {
+        expect(guard).toBeDefined()
+        expect(body.lastIndexOf("-- From here on")).toBeGreaterThan(index)
       }
+      const hasStream = keys.includes("stream")
+      expect(appends.length).toBe(hasStream && APPENDING.includes(name) ? 1 : 0)
     })
 
     test(`${name} reads the head of meta as it is packed`, () => {
-      const meta = files.find((file) => file.name === "charge")?.constants.get("META") ?? "none"
-      for (const [, format = "none"] of body.matchAll(/struct\.unpack\("(<I4[^"]*)", meta/g)) {
-        expect(meta.startsWith(format)).toBe(true)
-      }
+      const meta = files.find((other) => other.name === "decide")?.constants.get("META") ?? "none"
+      const heads = [...body.matchAll(/struct\.unpack\("(<I4[^"]*)", (?:meta|found\[1\])\)/g)]
+      for (const [, format = "none"] of heads) expect(meta.startsWith(format)).toBe(true)
     })
 
-    test(`${name} never turns a number into text but by string.format`, () => {
+    test(`${name} turns no number into text but by string.format`, () => {
       expect(body).not.toContain("tostring")
-      const joined = [
-        ...body.matchAll(
-          /\.\. (?!"|table\.concat|details|rest|reply|string\.format|sub\(|ARGV)(\S+)/g,
-        ),
-      ]
-      expect(joined.map(([text]) => text)).toEqual([])
+      const joined = [...body.matchAll(/\.\. (\S+?)[,)\s]/g)].map(([, text = ""]) => text)
+      expect(joined.filter((text) => !IS_TEXT.test(text))).toEqual([])
     })
   }
 })
+
+const APPENDING = ["decide", "revoke", "apply"]
+/** What scripts join to other texts: literals, what is packed or cut out, and details as they came. */
+const IS_TEXT =
+  /^("|\(?string\.(format|match|rep)\(|table\.concat\(|pack\(|sub\(|ARGV\[|details|rest|reply|told|tail|a\[7\])/
+
+function sortKeys({ keys }: LuaFile) {
+  const first = keys.findIndex((key) => key.endsWith("…"))
+  if (first === -1) return { fixed: keys, many: [], last: [] }
+  const rest = keys.slice(first)
+  return {
+    fixed: keys.slice(0, first),
+    many: rest.filter((key) => key.endsWith("…")),
+    last: rest.filter((key) => !key.endsWith("…")),
+  }
+}
 
 test("the words of run-script are those of the headers, and no other", () => {
   const source = readFileSync(new URL("../../src/ledger/run-script.ts", import.meta.url), "utf8")
   const list = /const WORDS = \[([^\]]*)\]/.exec(source)?.[1] ?? ""
   const words = [...list.matchAll(/"(\w+)"/g)].map(([, word]) => word ?? "")
   const answered = new Set(files.flatMap(({ returns }) => returns.map(({ word }) => word)))
-  expect([...answered].sort()).toEqual(words.sort())
+  expect([...answered].toSorted()).toEqual(words.toSorted())
 })
 
-test("each kind has one byte, the same in Lua and in TypeScript", () => {
-  const named = files.flatMap(({ constants }) =>
-    [...constants].filter(([name]) => name.startsWith("KIND_")),
-  )
-  const bytes = new Map<string, number>(Object.entries(KIND_BYTES))
-  expect(new Set(named.map(([name]) => name))).toEqual(
-    new Set(["KIND_CHARGE", "KIND_REVERSAL", "KIND_OPEN", "KIND_AUTH_VERSION"]),
-  )
-  for (const [name, byte] of named) {
-    expect(bytes.get(name.slice("KIND_".length).toLowerCase())).toBe(Number(byte))
+test("a name stands for one thing in all scripts, but for the two ways of a reversal", () => {
+  const values = new Map<string, Set<string>>()
+  for (const { constants } of files) {
+    for (const [name, value] of constants) {
+      values.set(name, (values.get(name) ?? new Set()).add(value))
+    }
+  }
+  const several = [...values].filter(([, those]) => those.size > 1)
+  expect(several).toEqual([["KIND_REVERSAL", new Set(["38", "37"])]])
+})
+
+test("what revoke knows of an outcome is what decide's header says of it", () => {
+  const items = files.find(({ name }) => name === "decide")?.items ?? []
+  const revoke = files.find(({ name }) => name === "revoke")?.constants
+  expect(items.map(({ byte }) => byte)).toEqual(items.map((_, byte) => byte))
+  expect(items[Number(revoke?.get("ACCEPTED"))]?.name).toBe("accepted")
+  expect(items[Number(revoke?.get("REPLAYED"))]?.name).toBe("replayed")
+})
+
+test("no script gives an end to anything but what decide keeps for a while", () => {
+  for (const { name, body } of files) {
+    const ends = [...body.matchAll(/"(PX|EX|PEXPIRE|EXPIRE|PXAT|EXAT)"/g)]
+    expect([name, ends.length]).toEqual([name, name === "decide" ? 1 : 0])
   }
 })
-
-test("the outcome bytes of charge.lua are ChargeOutcome's, in their order", () => {
-  const items = files.find(({ name }) => name === "charge")?.items ?? []
-  const statuses = [
-    "accepted",
-    "account_unknown",
-    "account_frozen",
-    "account_closed",
-    "auth_changed",
-    "insufficient_balance",
-  ]
-  expect(items).toEqual(statuses.map((name, byte) => ({ byte, name })))
-  for (const { byte, name } of items) expect(outcomeOfByte(byte).status).toBe(asStatus(name))
-})
-
-test("the README's formats are those of the scripts", () => {
-  const rows = new Map(
-    [...readLuaReadme().matchAll(/^\| (\w+) \| `([^`]+)`/gm)].map(([, what = "", format = ""]) => [
-      what,
-      format,
-    ]),
-  )
-  const charge = files.find(({ name }) => name === "charge")?.constants
-  const apply = files.find(({ name }) => name === "apply")?.constants
-  for (const [what, constants] of [
-    ["meta", charge],
-    ["account", charge],
-    ["item", charge],
-    ["record", charge],
-    ["instruction", apply],
-  ] as const) {
-    expect([what, rows.get(what)]).toEqual([what, constants?.get(what.toUpperCase())?.slice(1)])
-  }
-})
-
-function outcomeOfByte(byte: number): ChargeOutcome {
-  const batch = createBatch()
-  const seen: ChargeOutcome[] = []
-  batch.add(
-    { accountId: newAccountId(), amountFen: fen(1), authVersion: 1, details: "" },
-    (outcome) => seen.push(outcome),
-  )
-  const reply = Buffer.alloc(8 + 25)
-  reply.writeUInt8(byte, 8)
-  batch.answer(reply)
-  const [outcome] = seen
-  if (outcome === undefined) throw new Error("a batch must answer each of its items")
-  return outcome
-}
-
-function asStatus(name: string): ChargeOutcome["status"] {
-  const statuses = {
-    accepted: true,
-    account_unknown: true,
-    account_frozen: true,
-    account_closed: true,
-    auth_changed: true,
-    insufficient_balance: true,
-    unavailable: true,
-  } as const satisfies Record<ChargeOutcome["status"], true>
-  const found = Object.keys(statuses).find(
-    (status): status is ChargeOutcome["status"] => status === name,
-  )
-  if (found === undefined) throw new Error(`charge.lua names ${name}, which is no ChargeOutcome`)
-  return found
-}

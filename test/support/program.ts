@@ -21,11 +21,14 @@ export function runProgram(
   const follow = async (stream: ReadableStream<Uint8Array>) => {
     for await (const bytes of stream) output += new TextDecoder().decode(bytes)
   }
+  const requireUp = () => {
+    if (!output.includes("Ctrl-C stops it.")) throw new Error(`it is not up:\n${output}`)
+  }
   const followed = Promise.all([follow(child.stdout), follow(child.stderr)])
   return {
     child,
     output: () => output,
     ended: async () => ({ code: (await followed, await child.exited), output }),
-    isUp: () => eventually(() => output.includes("Ctrl-C stops it."), { timeoutMs: 25_000 }),
+    isUp: () => eventually(requireUp, { timeoutMs: 25_000 }),
   }
 }

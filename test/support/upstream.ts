@@ -25,6 +25,8 @@ export type UpstreamCall = {
   /** The body, once it is there; of a long one the first 64 KiB. */
   body: Promise<Buffer>
   bytes(): number
+  /** CRC-32 of what has come of it. */
+  checksum(): number
   socket: Socket
   closed: Promise<void>
   reply(answer?: Reply): void
@@ -85,7 +87,7 @@ function createCall(head: string, socket: Socket, closed: Promise<void>): Taking
     headers[name] = headers[name] === undefined ? value : `${headers[name]}, ${value}`
   }
   const kept: Buffer[] = []
-  let [bytes, keptBytes] = [0, 0]
+  let [bytes, checksum] = [0, 0]
   const whole = Promise.withResolvers<Buffer>()
   return {
     method,
@@ -94,12 +96,13 @@ function createCall(head: string, socket: Socket, closed: Promise<void>): Taking
     ...{ headers, head, socket, closed },
     body: whole.promise,
     bytes: () => bytes,
+    checksum: () => checksum,
     reply: (answer) => void socket.write(bytesOf(answer ?? {})),
     write: (text) => void socket.write(text, "latin1"),
     take(part) {
+      if (bytes < KEPT_BYTES_MAX) kept.push(part)
       bytes += part.length
-      if (keptBytes < KEPT_BYTES_MAX) kept.push(part)
-      keptBytes += part.length
+      checksum = Bun.hash.crc32(part, checksum)
     },
     end: () => whole.resolve(Buffer.concat(kept)),
   }
