@@ -152,6 +152,8 @@ export const FLUSH_DEADLINE_MS = 15_000
 export const RECONCILE_INTERVAL_MS = 1_000
 export const RECONCILE_RECORDS_MAX = 100_000
 export const STOP_TIMEOUT_MS = 10_000
+/** Connections to Postgres that the gateways of one installation share, for look-ups. */
+export const POSTGRES_CONNECTIONS_MAX = 60
 /** How long a gateway that starts waits for billing before it says that it listens. */
 export const GATEWAY_READY_MS = 5_000
 

@@ -19,6 +19,8 @@ export type Job = {
 }
 
 export type JobOutcome = Generated & {
+  /** From the first connection to the last answer. */
+  ms: number
   /** By the place of the call: accepted charges. */
   accepted: number[]
   statuses: [number, number][]

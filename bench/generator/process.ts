@@ -16,6 +16,7 @@ const accepted = job.calls.map(() => 0)
 const tally: Tally = { statuses: new Map(), codes: new Map() }
 const progress = { calls: 0, refused: 0, lost: 0 }
 const startCpu = process.cpuUsage()
+const startedAt = performance.now()
 const generator = startGenerator(
   {
     ...job,
@@ -35,9 +36,11 @@ const generator = startGenerator(
 const timer = setInterval(() => write({ progress }), PROGRESS_MS)
 const generated = await generator.finished
 clearInterval(timer)
+const ms = performance.now() - startedAt
 const { user, system } = process.cpuUsage(startCpu)
 const outcome = {
   ...generated,
+  ms,
   accepted,
   statuses: [...tally.statuses],
   codes: [...tally.codes],

@@ -3,8 +3,9 @@ import { type Outgoing, writeProblem } from "../http/problem.ts"
 import type { Rate, Unavailable } from "../ledger/items.ts"
 import type { Metrics } from "../metrics.ts"
 import type { Payer } from "./authenticate.ts"
+import { aboutOf, NOBODY } from "./call.ts"
 import type { Forwarded } from "./forward.ts"
-import type { ApiCall, Unforwarded } from "./hold-call.ts"
+import { type ApiCall, interfaceOf, type Unforwarded } from "./hold-call.ts"
 import type { Interface } from "./interfaces.ts"
 import { type Refusal, type Refuser, tellRate } from "./refuse.ts"
 import type { SparingLog } from "./sparing-log.ts"
@@ -34,12 +35,11 @@ export type FailureDeps = {
 export function createFailures({ refuser, unpaid, metrics }: FailureDeps, tell: SparingLog) {
   return function answerFailure({ call, payer, rate, reason }: Unanswered, set: Outgoing): string {
     metrics.counted("calls", reason.status)
-    const route = call.routed?.route
-    if (payer === null || route === undefined || !isFailure(reason)) {
-      if (isFailure(reason)) throw new Error("broken invariant: a call fails that has no interface")
-      const about = { payer, amountFen: call.amountFen, interface: route?.id ?? "unknown" }
-      return refuser.refuse(reason, about, set)
+    if (!isFailure(reason)) {
+      return refuser.refuse(reason, payer === null ? NOBODY : aboutOf(call, payer), set)
     }
+    if (payer === null) throw new Error("broken invariant: a call of nobody goes on")
+    const route = interfaceOf(call)
     const counted = { payer, interface: route.id }
     if (reason.status === "body_too_large") unpaid.refused(counted)
     else unpaid.failed(counted)

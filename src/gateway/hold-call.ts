@@ -15,23 +15,19 @@ export type HoldCallSteps = DecideSteps & {
   ledger: Pick<Ledger, "hold">
 }
 
-/** A call of /api. What it is of, and its body, are there once it has a hold. */
+/** A call of /api. Of what it is, where it goes, and its body are there once it has a hold. */
 export type ApiCall = Call & {
   path: string
   /** With its question mark; empty where there is none. */
   query: string
-  routed: Routed<Interface> | null
+  interface: Interface | null
+  /** Of the upstream. */
+  url: string
   body: ForwardedBody
 }
 
-/** A call whose price is held, and where it goes. */
-export type Paying = {
-  call: ApiCall
-  payer: Payer
-  held: Held
-  route: Interface & { upstreamUrl: string }
-  url: string
-}
+/** A call whose price is held. */
+export type Paying = { call: ApiCall; payer: Payer; held: Held }
 
 /** Why a call that could be paid is not forwarded. */
 export type Unforwarded =
@@ -56,9 +52,16 @@ export function readCall(request: Request, requestId: string): ApiCall {
     amountFen: UNPRICED,
     path: mark === -1 ? url.slice(from) : url.slice(from, mark),
     query: mark === -1 ? "" : url.slice(mark),
-    routed: null,
+    interface: null,
+    url: "",
     body: null,
   }
+}
+
+/** The interface of a call that has a hold, or was refused for what its interface is. */
+export function interfaceOf(call: ApiCall): Interface {
+  if (call.interface === null) throw new Error("broken invariant: a call of no interface goes on")
+  return call.interface
 }
 
 /** Finds the interface of a call and holds its price, for longer than its upstream may take. */
@@ -75,12 +78,13 @@ export function holdCall(
       return { status: "unknown_interface", interface: `${request.method} ${call.path}` }
     }
     const { id, upstreamUrl, timeoutMs, bodyBytesMax } = routed.route
-    call.routed = routed
+    call.interface = routed.route
     call.wish.interface = id
     call.route = `${request.method} ${routed.path}`
     const item = itemOf(call, payer, steps.prices, asksOf(call.query, ...contentOf(request)))
     if ("status" in item) return item
     if (upstreamUrl === null) return { status: "upstream_missing" }
+    call.url = upstreamUrl + routed.path.slice(PREFIX.length) + call.query
     if ((announcedBytes(request) ?? 0) > bodyBytesMax) return { status: "body_too_large" }
     try {
       call.body ??= await readBody(request)
@@ -91,6 +95,9 @@ export function holdCall(
     return steps.ledger.hold({ ...item, ttlMs: timeoutMs + HOLD_MARGIN_MS, isInternal: true })
   }
 }
+
+/** What stands before the path of the upstream's own. */
+const PREFIX = "/api"
 
 function route({ request, path }: ApiCall, { prices }: HoldCallSteps): Routed<Interface> | null {
   return prices.match(request.method, path)

@@ -8,10 +8,11 @@ import { loadKey } from "../../db/queries/load-key.ts"
 import { loadServiceKey } from "../../db/queries/load-service-key.ts"
 import { createApp, createAppGuard } from "../app.ts"
 import type { Config } from "../config.ts"
+import { within } from "../deadline.ts"
 import type { Figures } from "../figures.ts"
 import { createClientAddress, createReached } from "../http/address.ts"
 import { createLedger, type Ledger } from "../ledger/ledger.ts"
-import { GATEWAY_READY_MS } from "../limits.ts"
+import { GATEWAY_READY_MS, POSTGRES_CONNECTIONS_MAX } from "../limits.ts"
 import { createLog, type Log } from "../log.ts"
 import { createMetrics, type MetricsDeps } from "../metrics.ts"
 import { readLedgerFigures } from "../operations/ledger-figures.ts"
@@ -53,11 +54,10 @@ export async function startGateway(
   stores: { redisUrl: string; databaseUrl: string },
   { plugins = [], log = createLog("gateway"), gather }: Surroundings = {},
 ): Promise<RunningGateway> {
-  const sql = connectSql(stores.databaseUrl, { max: 10, applicationName: "fengate gateway" })
-  const database = connectDatabase(stores.databaseUrl, {
-    max: 4,
-    applicationName: "fengate gateway",
-  })
+  const applicationName = "fengate gateway"
+  const max = connectionsOf(config.gateways)
+  const sql = connectSql(stores.databaseUrl, { max, applicationName })
+  const database = connectDatabase(stores.databaseUrl, { max: Math.ceil(max / 3), applicationName })
   const metrics = createMetrics({ readLedger: () => readLedgerFigures({ sql, ledger }), gather })
   const ledger = await createLedger({
     redisUrl: stores.redisUrl,
@@ -92,7 +92,7 @@ export async function startGateway(
     log,
   })
   // Not before: the others on the port decide while this one cannot yet.
-  await untilReady(ledger)
+  await Promise.all([untilReady(ledger), warm(sql, max)])
   app.listen({ hostname: config.host, port: config.port })
   const port = app.server?.port ?? config.port
   const url = `http://${config.host}:${port}`
@@ -132,6 +132,19 @@ async function createSteps({
     ...{ readAccount, applyPending, seedCounter },
     hasAccount: async (accountId: string) => (await loadAccount(sql, accountId)) !== null,
   }
+}
+
+/** All gateways of an installation share what Postgres has for them; each has two at least. */
+function connectionsOf(gateways: number): number {
+  return Math.max(2, Math.min(10, Math.floor(POSTGRES_CONNECTIONS_MAX / gateways)))
+}
+
+/** Connects ahead of the first calls, whose keys are looked up all at once. */
+async function warm(sql: Sql, connections: number): Promise<void> {
+  const looks = Array.from({ length: connections }, () => sql`select 1`)
+  await within(Promise.all(looks), { timeoutMs: GATEWAY_READY_MS, what: "Postgres" }).catch(
+    () => undefined,
+  )
 }
 
 async function untilReady({ health }: { health(): Promise<{ status: string }> }): Promise<void> {

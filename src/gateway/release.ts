@@ -43,5 +43,3 @@ export function createRelease({
     await Promise.all(later)
   }
 }
-
-export type Release = ReturnType<typeof createRelease>["release"]

@@ -3,7 +3,7 @@ import type { Ledger } from "../ledger/ledger.ts"
 import type { Failure } from "./api-failures.ts"
 import { costOf } from "./cost.ts"
 import type { Forwarded } from "./forward.ts"
-import type { Paying } from "./hold-call.ts"
+import { interfaceOf, type Paying } from "./hold-call.ts"
 import { createRelease } from "./release.ts"
 import type { SparingLog } from "./sparing-log.ts"
 import type { Unpaid } from "./unpaid.ts"
@@ -24,16 +24,16 @@ export function createSettle({ ledger, unpaid, tell }: SettleDeps) {
   return { settle, stop }
 
   async function settle(paying: Paying, forwarded: Forwarded): Promise<Settled> {
-    const { route, payer, held } = paying
+    const { call, payer, held } = paying
     const { holdId } = held
     if (forwarded.status !== "answered") {
       await release(holdId)
       return forwarded
     }
-    const cost = costOf(forwarded.response, route, held.amountFen)
+    const cost = costOf(forwarded.response, interfaceOf(call), held.amountFen)
     switch (cost.status) {
       case "uncharged":
-        unpaid.failed({ payer, interface: route.id })
+        unpaid.failed({ payer, interface: interfaceOf(call).id })
         await release(holdId)
         return { ...forwarded, charged: null }
       case "free":
@@ -57,8 +57,8 @@ export function createSettle({ ledger, unpaid, tell }: SettleDeps) {
     }
   }
 
-  function tellExcess({ route, held }: Paying, saidFen: string): void {
+  function tellExcess({ call, held }: Paying, saidFen: string): void {
     const said = `X-Cost-Fen is ${saidFen}, and ${held.amountFen} were held`
-    tell(`the upstream of ${route.id}`, said)
+    tell(`the upstream of ${interfaceOf(call).id}`, said)
   }
 }

@@ -66,5 +66,7 @@ async function readUnannounced(request: Request, bytesMax: number): Promise<unkn
 function tooLarge(bytesMax: number): Problem {
   return new Problem("body_too_large", {
     detail: `The body may have up to ${bytesMax} bytes. Send less in one request.`,
+    // What is still on its way is not read: the connection cannot carry another request.
+    headers: { Connection: "close" },
   })
 }

@@ -79,12 +79,13 @@ test("in an open loop a call that had to wait is late from the moment when it wa
 
 test("a call without an answer in time is lost, its connection made anew, and the others go on", async () => {
   const found = await generate(
-    (_, place) => (place === 2 ? new Promise<Response>(() => undefined) : ok()),
-    { keys: 2, timeoutMs: 150, seconds: 1 },
+    (_, place) => (place === 1 ? new Promise<Response>(() => undefined) : ok()),
+    { connections: 1, timeoutMs: 600, seconds: 1.5 },
   )
-  expect([found.lost, found.lostPlaces.length, found.broken]).toEqual([1, 1, 1])
-  const places = new Set(found.seen.map(({ place }) => place))
-  expect(places).toEqual(new Set([0, 1]))
+  // The one connection was lost with the first call, and answered those that came behind it.
+  expect(found.lost).toBeGreaterThanOrEqual(1)
+  expect([found.lostPlaces.length, found.broken]).toEqual([found.lost, found.lost])
+  expect(found.answers).toBeGreaterThan(0)
 })
 
 test("calls for which no connection comes free in time are not sent, and counted", async () => {

@@ -70,7 +70,7 @@ test("it answers on loopback only, to the password only, and does not lie about 
   const values = settings.map((name) => `current_setting('${name}')`)
   expect(await ask(url, `select ${values.join(", ")}`)).toEqual([
     ...["127.0.0.1", "", "on", "on"],
-    ...["on", "UTF8", "200", "UTC"],
+    ...["on", "UTF8", "500", "UTC"],
   ])
   const wrong = url.replace(`:${password}@`, ":wrong@")
   expect(ask(wrong, "select 1")).rejects.toThrow("password authentication failed")

@@ -1,26 +1,21 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { describe, expect, test } from "bun:test"
 import { Charge } from "../../src/gateway/model.ts"
 import { newAccountId } from "../../src/ids.ts"
 import { type Developer, newDeveloper } from "../support/developer.ts"
 import { eventually } from "../support/eventually.ts"
-import { type Answer, useSystem } from "../support/system.ts"
+import type { Answer } from "../support/system.ts"
 import {
   expectRefused,
   limitedDeveloper,
   newIdempotencyKey,
   newServiceKey,
   postKeyed,
-  startAnother,
+  useTwoGateways,
 } from "./calls.ts"
 
 /** `POST /v1/charges/batch`: many charges of one request, each decided by itself. */
 
-const system = useSystem()
-let another: Awaited<ReturnType<typeof startAnother>>
-beforeAll(async () => {
-  another = await startAnother(system())
-})
-afterAll(() => another.stop())
+const { system, another } = useTwoGateways()
 
 const CALL = { interface: "user.login" }
 const PATH = "/v1/charges/batch"
@@ -125,7 +120,7 @@ describe("200", () => {
     await eventually(async () => {
       expect((await developer.get("/v1/changes?type=2")).body.items).toHaveLength(1)
     })
-    expect((await another.request("PATCH", path, { token, body })).status).toBe(200)
+    expect((await another().request("PATCH", path, { token, body })).status).toBe(200)
 
     const answer = await send({ key: limitedKey }, Array(200).fill(CALL))
 
@@ -151,7 +146,7 @@ describe("sent again", () => {
     expect(statusesOf(first)).toEqual([200, 402, 200, 200])
     expect(first.headers.has("idempotent-replayed")).toBe(false)
 
-    const again = await postKeyed(another, PATH, { ...keyed, body })
+    const again = await postKeyed(another(), PATH, { ...keyed, body })
 
     const paid = ({ body: { results } }: Answer) =>
       results.filter(({ chargeId }: Result) => chargeId !== undefined)
@@ -202,7 +197,7 @@ describe("sent again", () => {
 
     const answers = await Promise.all(
       Array.from({ length: 10 }, (_, i) =>
-        postKeyed(i % 2 === 0 ? system() : another, PATH, { ...keyed, body }),
+        postKeyed(i % 2 === 0 ? system() : another(), PATH, { ...keyed, body }),
       ),
     )
 

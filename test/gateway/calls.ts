@@ -1,9 +1,15 @@
-import { expect } from "bun:test"
+import { afterAll, afterEach, beforeAll, expect } from "bun:test"
 import { readConfig } from "../../src/config.ts"
 import { startGateway } from "../../src/gateway/process.ts"
 import { randomChars } from "../../src/ids.ts"
 import { type Developer, newDeveloper } from "../support/developer.ts"
-import { type Answer, createRequest, type System } from "../support/system.ts"
+import {
+  type Answer,
+  createRequest,
+  type System,
+  type SystemOptions,
+  startSystem,
+} from "../support/system.ts"
 
 /** What tests of calls have in common. */
 
@@ -46,13 +52,38 @@ export async function disableServiceKey(system: System, { id }: { id: string }):
   expect(patched.status).toBe(200)
 }
 
-/** Another gateway on the stores of a system. */
-export async function startAnother({ stores }: System) {
-  const gateway = await startGateway(
-    { ...readConfig({}), port: 0, dataDir: stores.dataDir },
-    stores,
-    { log: () => undefined },
-  )
+/**
+ * A system, and another gateway on its stores, for the tests of a file; after each of them the books
+ * of all accounts are recomputed.
+ */
+export function useTwoGateways(options: SystemOptions = {}): {
+  system: () => System
+  another: () => Caller
+} {
+  let first: System | null = null
+  let second: (Caller & { stop(): Promise<void> }) | null = null
+  beforeAll(async () => {
+    first = await startSystem(options)
+    second = await startAnother(first)
+  }, 30_000)
+  afterEach(async () => {
+    await started(first).booksBalance()
+  })
+  afterAll(async () => {
+    await second?.stop()
+    await first?.stop()
+  })
+  return { system: () => started(first), another: () => started(second) }
+}
+
+function started<Part>(part: Part | null): Part {
+  if (part === null) throw new Error("the gateways are there only while tests run")
+  return part
+}
+
+async function startAnother({ stores }: System) {
+  const config = { ...readConfig({}), port: 0, dataDir: stores.dataDir }
+  const gateway = await startGateway(config, stores, { log: () => undefined })
   return { request: createRequest(gateway.url), stop: gateway.stop }
 }
 

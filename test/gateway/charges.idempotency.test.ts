@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { describe, expect, test } from "bun:test"
 import { newDeveloper } from "../support/developer.ts"
 import { eventually } from "../support/eventually.ts"
-import { type Answer, useSystem } from "../support/system.ts"
+import type { Answer } from "../support/system.ts"
 import {
   type Caller,
   expectRefused,
@@ -9,15 +9,10 @@ import {
   newIdempotencyKey,
   newServiceKey,
   postKeyed,
-  startAnother,
+  useTwoGateways,
 } from "./calls.ts"
 
-const system = useSystem()
-let another: Awaited<ReturnType<typeof startAnother>>
-beforeAll(async () => {
-  another = await startAnother(system())
-})
-afterAll(() => another.stop())
+const { system, another } = useTwoGateways()
 
 const CALL = { interface: "user.login" }
 
@@ -38,7 +33,7 @@ test("200: a repeat gets the first answer and says so, at any gateway, and is ch
   expect(first.headers.has("idempotent-replayed")).toBe(false)
   await developer.charge()
 
-  for (const at of [system(), another]) {
+  for (const at of [system(), another()]) {
     const { status, body, headers } = await send(
       developer,
       key,
@@ -77,7 +72,7 @@ test("200: 50 at once at two gateways make exactly one charge", async () => {
 
   const answers = await Promise.all(
     Array.from({ length: 50 }, (_, i) =>
-      send(developer, key, CALL, i % 2 === 0 ? system() : another),
+      send(developer, key, CALL, i % 2 === 0 ? system() : another()),
     ),
   )
 
@@ -211,7 +206,7 @@ test("401: a repeat without a credential, or with one that is revoked, tells not
   const path = `/v1/keys/${id}`
   await system().request("PATCH", path, { token: developer.token, body: { enabled: false } })
 
-  for (const at of [system(), another]) {
+  for (const at of [system(), another()]) {
     await expectRefused(send({ key: secret }, key, CALL, at), 401, "key_disabled")
   }
 })

@@ -1,24 +1,18 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { describe, expect, test } from "bun:test"
 import { newDeveloper } from "../support/developer.ts"
 import { eventually } from "../support/eventually.ts"
-import { useSystem } from "../support/system.ts"
 import {
   expectRefused,
   keyWith,
   limitedDeveloper,
   newIdempotencyKey,
   postKeyed,
-  startAnother,
+  useTwoGateways,
 } from "./calls.ts"
 
 /** What the limits of an API key refuse; that they are counted rightly is the script's test. */
 
-const system = useSystem({ trustedProxies: ["127.0.0.1"] })
-let another: Awaited<ReturnType<typeof startAnother>>
-beforeAll(async () => {
-  another = await startAnother(system())
-})
-afterAll(() => another.stop())
+const { system, another } = useTwoGateways({ trustedProxies: ["127.0.0.1"] })
 
 const CALL = { interface: "user.login" }
 
@@ -30,7 +24,7 @@ describe("402 key_budget_reached", () => {
       const { limitedKey, charge } = developer
       expect((await charge({ quantity: 5 }, limitedKey)).status).toBe(200)
 
-      for (const at of [system(), another]) {
+      for (const at of [system(), another()]) {
         const refused = at.request("POST", "/v1/charges", { token: limitedKey, body: CALL })
         const { body } = await expectRefused(refused, 402, "key_budget_reached")
         expect(body).toMatchObject({
@@ -142,7 +136,7 @@ describe("401 key_expired", () => {
       await expectRefused(charge({}, token), 401, "key_expired")
     })
 
-    for (const at of [system(), another]) {
+    for (const at of [system(), another()]) {
       await expectRefused(at.request("GET", "/v1/balance", { token }), 401, "key_expired")
       const held = at.request("POST", "/v1/holds", { token, body: CALL })
       await expectRefused(held, 401, "key_expired")
@@ -212,7 +206,7 @@ describe("403", () => {
       allowedCidrs: ["203.0.113.0/24"],
     })
     const headers = { "x-forwarded-for": "203.0.113.1" }
-    const answer = another.request("POST", "/v1/charges", { token, body: CALL, headers })
+    const answer = another().request("POST", "/v1/charges", { token, body: CALL, headers })
     await expectRefused(answer, 403, "ip_not_allowed")
   })
 
@@ -235,7 +229,7 @@ describe("403", () => {
       [{ interfaces: null, allowedCidrs: null }, 200],
     ] as const) {
       if (Object.keys(limits).length > 0) await change(limits)
-      for (const { request } of [system(), another]) {
+      for (const { request } of [system(), another()]) {
         const { body } = await request("POST", "/v1/charges/batch", { token, body: batch })
         const inBatch = body.results?.map((each: { status?: number }) => each.status ?? 200)
         expect([limits, inBatch ?? [body.status, body.status]]).toEqual([limits, [status, status]])

@@ -1,27 +1,24 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { beforeAll, describe, expect, test } from "bun:test"
 import { newAccountId, newCredential } from "../../src/ids.ts"
 import { type Developer, newDeveloper } from "../support/developer.ts"
 import { eventually } from "../support/eventually.ts"
-import { type Answer, useSystem } from "../support/system.ts"
+import type { Answer } from "../support/system.ts"
 import {
   type Caller,
   disableServiceKey,
   expectRefused,
   limitedDeveloper,
   newServiceKey,
-  startAnother,
+  useTwoGateways,
 } from "./calls.ts"
 
 /** A provider's backend charges on behalf of accounts. */
 
-const system = useSystem()
-let another: Awaited<ReturnType<typeof startAnother>>
+const { system, another } = useTwoGateways()
 let service: { id: string; key: string }
 beforeAll(async () => {
-  another = await startAnother(system())
   service = await newServiceKey(system())
 })
-afterAll(() => another.stop())
 
 function charge(
   body: Record<string, unknown>,
@@ -110,14 +107,14 @@ describe("401", () => {
   test("a disabled service key is dead at once, at gateways that know it already", async () => {
     const { accountId, key: apiKey } = await newDeveloper(system(), { balanceFen: 100 })
     const doomed = await newServiceKey(system())
-    for (const at of [system(), another]) {
+    for (const at of [system(), another()]) {
       expect((await charge({ ...CALL, accountId }, at, doomed.key)).status).toBe(200)
       expect((await charge({ ...CALL, apiKey }, at, doomed.key)).status).toBe(200)
     }
 
     await disableServiceKey(system(), doomed)
 
-    for (const at of [system(), another]) {
+    for (const at of [system(), another()]) {
       await expectRefused(charge({ ...CALL, accountId }, at, doomed.key), 401, "key_disabled")
       await expectRefused(charge({ ...CALL, apiKey }, at, doomed.key), 401, "key_disabled")
       const path = `/v1/balance?accountId=${accountId}`
@@ -130,13 +127,13 @@ describe("401", () => {
 
   test("an API key that is disabled pays no more, whoever names it", async () => {
     const { key: apiKey, keyId, token } = await newDeveloper(system(), { balanceFen: 100 })
-    for (const at of [system(), another]) {
+    for (const at of [system(), another()]) {
       expect((await charge({ ...CALL, apiKey }, at)).status).toBe(200)
     }
 
     await system().request("PATCH", `/v1/keys/${keyId}`, { token, body: { enabled: false } })
 
-    for (const at of [system(), another]) {
+    for (const at of [system(), another()]) {
       await expectRefused(charge({ ...CALL, apiKey }, at), 401, "key_disabled")
     }
   })

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { describe, expect, test } from "bun:test"
 import { type Developer, newDeveloper } from "../support/developer.ts"
 import { eventually } from "../support/eventually.ts"
-import { type Answer, type RequestOptions, useSystem } from "../support/system.ts"
+import type { Answer, RequestOptions } from "../support/system.ts"
 import {
   type Caller,
   disableServiceKey,
@@ -11,17 +11,12 @@ import {
   newIdempotencyKey,
   newServiceKey,
   postKeyed,
-  startAnother,
+  useTwoGateways,
 } from "./calls.ts"
 
 /** Holds: reserve, then take up to it, or release. */
 
-const system = useSystem()
-let another: Awaited<ReturnType<typeof startAnother>>
-beforeAll(async () => {
-  another = await startAnother(system())
-})
-afterAll(() => another.stop())
+const { system, another } = useTwoGateways()
 
 function hold(token: string, body: object, { request }: Caller = system()): Promise<Answer> {
   return request("POST", "/v1/holds", { token, body })
@@ -126,7 +121,7 @@ describe("200 capture", () => {
     const developer = await newDeveloper(system(), { balanceFen: 100 })
     const { key } = await keyWith(system(), developer, {})
     const holdId = await heldBy(developer, { amountFen: 5 })
-    expect((await resolve({ token: key, holdId, verb: "capture" }, {}, another)).status).toBe(200)
+    expect((await resolve({ token: key, holdId, verb: "capture" }, {}, another())).status).toBe(200)
   })
 })
 
@@ -160,7 +155,7 @@ describe("409", () => {
     const answers = await Promise.all(
       Array.from({ length: 30 }, (_, i) => {
         const verb = i % 3 === 0 ? "void" : "capture"
-        return resolve({ token: developer.key, holdId, verb }, {}, i % 2 ? system() : another)
+        return resolve({ token: developer.key, holdId, verb }, {}, i % 2 ? system() : another())
       }),
     )
 
@@ -235,13 +230,13 @@ describe("401", () => {
     const developer = await limitedDeveloper(system(), {})
     const { limitedKey: token, limitedKeyId, token: owner } = developer
     const holdId = await heldBy(developer, { amountFen: 5 })
-    for (const at of [system(), another]) {
+    for (const at of [system(), another()]) {
       expect((await hold(token, { amountFen: 5 }, at)).status).toBe(201)
     }
     const path = `/v1/keys/${limitedKeyId}`
     await system().request("PATCH", path, { token: owner, body: { enabled: false } })
 
-    for (const at of [system(), another]) {
+    for (const at of [system(), another()]) {
       await expectRefused(hold(token, { amountFen: 5 }, at), 401, "key_disabled")
       const capture = resolve({ token, holdId, verb: "capture" }, {}, at)
       await expectRefused(capture, 401, "key_disabled")
@@ -257,7 +252,7 @@ describe("401", () => {
     expect((await hold(service.key, { amountFen: 1, apiKey: developer.key })).status).toBe(201)
     await disableServiceKey(system(), service)
     await expectRefused(resolve(capture), 401, "key_disabled")
-    await expectRefused(resolve(capture, {}, another), 401, "key_disabled")
+    await expectRefused(resolve(capture, {}, another()), 401, "key_disabled")
   })
 })
 
@@ -289,7 +284,7 @@ describe("sent again with its Idempotency-Key", () => {
     const twice = async (path: string, body?: unknown) => {
       const keyed = { key: newIdempotencyKey(), token, body }
       const first = await postKeyed(system(), path, keyed)
-      const again = await postKeyed(another, path, keyed)
+      const again = await postKeyed(another(), path, keyed)
       expect([again.status, again.body]).toEqual([first.status, first.body])
       expect(first.headers.has("idempotent-replayed")).toBe(false)
       expect(again.headers.get("idempotent-replayed")).toBe("true")

@@ -6,9 +6,11 @@ import { useSystem } from "../support/system.ts"
 const system = useSystem()
 const PATH = "/v1/admin/interfaces"
 
+let token: string | undefined
+
 async function admin(method: string, path: string, body?: unknown) {
-  const headers = { "x-request-id": "act-1" }
-  return system().request(method, path, { token: await system().adminToken(), body, headers })
+  token ??= await system().adminToken()
+  return system().request(method, path, { token, body, headers: { "x-request-id": "act-1" } })
 }
 
 const lastAct = async () => (await admin("GET", "/v1/admin/audit?limit=1")).body.items[0]

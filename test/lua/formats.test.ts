@@ -59,7 +59,8 @@ describe("the README", () => {
   test("has every script, once", () => {
     const table = readme.slice(0, readme.indexOf("##"))
     const named = [...table.matchAll(/`(\w+)`/g)].map(([, name]) => name)
-    expect(named.toSorted()).toEqual(files.map(({ name }) => name))
+    expect(named).toHaveLength(files.length)
+    expect(new Set(named)).toEqual(new Set(files.map(({ name }) => name)))
   })
 
   test("has each flag with its value, and what it announces as both scripts read it", () => {

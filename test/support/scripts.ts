@@ -70,8 +70,8 @@ export type Scripts = {
   setClock(clockMs: number): Promise<void>
   meta(): Promise<Meta>
   writeMeta(change: Partial<Meta>): Promise<void>
-  /** All entries, through the flusher's own eyes: their chain is checked. */
-  entries(): Promise<Entry[]>
+  /** All entries, or those after one, through the flusher's own eyes: their chain is checked. */
+  entries(after?: Pick<Meta, "entryNumber" | "entryId">): Promise<Entry[]>
   stop(): Promise<void>
 }
 
@@ -226,9 +226,9 @@ export async function startScripts(): Promise<Scripts> {
     await redis.set(metaKey(PARTITION), encodeMeta({ ...(await meta()), ...change }))
   }
 
-  async function entries(): Promise<Entry[]> {
+  async function entries(after = { entryNumber: 0, entryId: GENESIS }): Promise<Entry[]> {
     const all: Entry[] = []
-    let [entryNumber, entryId] = [0, GENESIS]
+    let { entryNumber, entryId } = after
     for (;;) {
       const place = { partition: PARTITION, generation: GENERATION, entryNumber, entryId }
       const page = await readEntries(redis, place)

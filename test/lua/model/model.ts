@@ -214,7 +214,7 @@ export class Model {
     const again = { ...answer, isReplay: true }
     if (result.maker === batch) return [again, { did: "nothing" }]
     result.told.push(batch)
-    return [again, { did: "told", name, result }]
+    return [again, result.state === "voided" ? { did: "nothing" } : { did: "told", name, result }]
   }
 
   /** Undoes what the batch did, and nobody but its own callers was told of. */
@@ -244,7 +244,7 @@ export class Model {
     result.told.splice(result.told.indexOf(batch), 1)
     if (result.maker !== null || result.told.length > 0 || result.charge === null) return
     this.results.delete(name)
-    this.undo(result.charge, result.hold)
+    this.undo(result.charge, result.hold, true)
   }
 
   private undoHold({ name, hold: place }: Effect & { did: "hold" }): void {
@@ -271,7 +271,8 @@ export class Model {
     return true
   }
 
-  private undo(charge: Charge, captured: number | null): void {
+  /** A repeat of a capture does not say where its hold had counted: that is not given back. */
+  private undo(charge: Charge, captured: number | null, isTold = false): void {
     const hold = captured === null ? undefined : this.holds[captured]
     const running = hold?.running ?? null
     if (running !== null) this.forget(running, { charge })
@@ -281,7 +282,7 @@ export class Model {
       hold.state = "open"
       hold.amountFen = charge.amountFen
       this.account(hold.account).heldFen += charge.amountFen
-    } else {
+    } else if (!isTold || hold === undefined) {
       this.giveBack(charge.account, charge)
     }
   }
