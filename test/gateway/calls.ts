@@ -3,6 +3,7 @@ import { readConfig } from "../../src/config.ts"
 import { startGateway } from "../../src/gateway/process.ts"
 import { randomChars } from "../../src/ids.ts"
 import { type Developer, newDeveloper } from "../support/developer.ts"
+import { eventually } from "../support/eventually.ts"
 import {
   type Answer,
   createRequest,
@@ -85,6 +86,19 @@ async function startAnother({ stores }: System) {
   const config = { ...readConfig({}), port: 0, dataDir: stores.dataDir }
   const gateway = await startGateway(config, stores, { log: () => undefined })
   return { request: createRequest(gateway.url), stop: gateway.stop }
+}
+
+/**
+ * As a client sends who comes again when he is told 503, for the whole or for an item: on a machine
+ * that stalls for longer than a batch may take, some are put back.
+ */
+export function untilDecided(send: () => Promise<Answer>): Promise<Answer> {
+  return eventually(async () => {
+    const answer = await send()
+    const results: { status?: number }[] = answer.body?.results ?? [answer]
+    expect(results.some(({ status }) => status === 503)).toBe(false)
+    return answer
+  })
 }
 
 export function newIdempotencyKey(): string {
