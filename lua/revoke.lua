@@ -132,11 +132,12 @@ end
 
 -- A repeated request that got its answer in this batch: one less who was told. Answers the movement
 -- that nobody at all was told of.
-local function untell(place, number)
+local function untell(place, number, tail)
   local result = read(place)
   if not result then return nil end
   local state, told, _, _, _, its_number, amount, moved_at = unpack_from(RESULT, result)
-  if its_number ~= number or told == 0 or told == 255 then return nil end
+  if its_number ~= number or sub(result, RESULT_BYTES + 1) ~= tail then return nil end
+  if told == 0 or told == 255 then return nil end
   if told > 1 or state ~= CHARGED + ORPHANED then
     put(place, pack("BB", state, told - 1) .. sub(result, 3))
     return nil
@@ -173,10 +174,10 @@ local function undo_hold(i, key_place, hold_place)
   return reserved
 end
 
-local function undo_spending(verb, i, amount, outcome, number, details, key_place, limits, hold_place)
+local function undo_spending(verb, i, amount, outcome, number, details, key_place, limits, hold_place, tail)
   local moved_at = decided_at
   if outcome == REPLAYED then
-    amount, moved_at = untell(key_place, number)
+    amount, moved_at = untell(key_place, number, tail)
     if not amount then return end
     reverse(i, amount, number, moved_at, details)
   elseif outcome ~= ACCEPTED then
@@ -198,7 +199,7 @@ local function undo_capture(i, outcome, number, taken, details, places, day, ver
   local key_place, hold_place, counter_place, run_place = unpack(places)
   local moved_at = decided_at
   if outcome == REPLAYED then
-    taken, moved_at = untell(key_place, number)
+    taken, moved_at = untell(key_place, number, details)
   elseif outcome ~= ACCEPTED or not forget(key_place, number) then
     return
   end
@@ -229,7 +230,7 @@ while at <= bytes do
       if band(flags, LIMITED) > 0 then limits, at = unpack_from("c42", items, at) end
       if band(flags, SERVICE) > 0 then _, at = unpack_from("<I4", items, at) end
       if verb == HOLD then hold_place, _, at = unpack_from("<I2I8", items, at) end
-      undo_spending(verb, i, amount, outcome, number, details, key_place, limits, hold_place)
+      undo_spending(verb, i, amount, outcome, number, details, key_place, limits, hold_place, tail)
     else
       local counter_place, run_place
       hold_place, counter_place, run_place, at = unpack_from("<I2I2I2", items, at)

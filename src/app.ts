@@ -12,7 +12,7 @@ import { createClientAddress } from "./http/address.ts"
 import { createAttempts } from "./http/attempts.ts"
 import { createGuard, type Guard } from "./http/authenticate.ts"
 import { createDoor, type RequireService } from "./http/door.ts"
-import { createEdge } from "./http/edge.ts"
+import { createEdge, type Routes } from "./http/edge.ts"
 import { interfaceRoutes } from "./interfaces/routes.ts"
 import { keyRoutes } from "./keys/routes.ts"
 import type { Ledger } from "./ledger/ledger.ts"
@@ -37,6 +37,8 @@ export type AppDeps = {
   guard: Guard
   requireService: RequireService
   verifyKey(headers: Headers): Verification | Promise<Verification>
+  /** What is answered past the framework. */
+  routes: Routes
   /** The hot path, and whatever else is made outside. */
   plugins: readonly AnyElysia[]
   log: Log
@@ -56,7 +58,7 @@ export function createApp(deps: AppDeps) {
     requireService,
     verifyKey: (headers) => codeOf(deps, headers),
   })
-  const app = createEdge({ log, requireCredential })
+  const app = createEdge({ log, requireCredential, routes: deps.routes })
   for (const plugin of plugins) app.use(plugin)
   return app
     .use(

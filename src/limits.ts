@@ -74,6 +74,14 @@ export const IDEMPOTENCY_TTL_MS = 86_400_000
 export const UNFLUSHED_RECORDS_MAX = 2_000_000
 
 // ---- the flusher
+/** Where cores are busy and this many records wait, flushing steps back for calls: see yielding.ts. */
+export const YIELD_RECORDS_MIN = 20_000
+/** Half of what may wait at all: from there on the flusher has its time whatever happens. */
+export const YIELD_RECORDS_MAX = 1_000_000
+export const YIELD_MS_MAX = 15_000
+/** Three times as long as the flush took: a quarter of its speed. */
+export const YIELD_FACTOR = 3
+export const YIELD_IDLE_SHARE_MAX = 0.1
 export const FLUSH_RECORDS_MAX = 5_000
 /** A batch as large as this says that more is waiting: the next one follows at once. */
 export const FLUSH_RECORDS_FULL = 2_000
@@ -191,6 +199,10 @@ if (QUEUE_WAIT_MS + BATCH_DEADLINE_MS + REVOKE_FILE_MS >= UNAVAILABLE_ANSWER_MS_
 // A flush reads whole entries: one entry must never be larger than a flush.
 if (BATCH_ITEMS_MAX > FLUSH_RECORDS_MAX) {
   throw new RangeError("FLUSH_RECORDS_MAX must hold the records of a whole entry")
+}
+// The flusher must catch up before charges are refused.
+if (2 * YIELD_RECORDS_MAX > UNFLUSHED_RECORDS_MAX) {
+  throw new RangeError("YIELD_RECORDS_MAX must be half of UNFLUSHED_RECORDS_MAX at most")
 }
 // A body of ours must be refused by us, with a problem that says so.
 if (Math.max(BATCH_BODY_BYTES_MAX, INTERFACE_BODY_BYTES_MAX) >= SERVER_BODY_BYTES_MAX) {

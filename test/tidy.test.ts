@@ -9,6 +9,8 @@ const TOP = ["bench", "db", "lua", "src", "test"]
 const TOP_FILES = ["README.md", "bunfig.toml", "package-lock.json", "package.json", "tsconfig.json"]
 const LINES_MAX = 300
 const TEST_LINES_MAX = 400
+/** Redis runs a script as one text: what belongs to one atomic step stands in one file. */
+const SCRIPT_LINES_MAX = 400
 const COLUMNS_MAX = 110
 
 // Words that the glossary replaces, and that mean nothing else here.
@@ -74,8 +76,11 @@ describe("words", () => {
 })
 
 describe("sizes", () => {
-  test(`a file has up to ${LINES_MAX} lines, a test up to ${TEST_LINES_MAX}`, () => {
-    const limitOf = (file: string) => (file.startsWith("test/") ? TEST_LINES_MAX : LINES_MAX)
+  test(`a file has up to ${LINES_MAX} lines, a test or a script up to ${TEST_LINES_MAX}`, () => {
+    const limitOf = (file: string) => {
+      if (file.startsWith("lua/")) return SCRIPT_LINES_MAX
+      return file.startsWith("test/") ? TEST_LINES_MAX : LINES_MAX
+    }
     const code = written.filter((file) => !file.endsWith(".md"))
     const long = code.filter((file) => textOf(file).trimEnd().split("\n").length > limitOf(file))
     expect(long).toEqual([])

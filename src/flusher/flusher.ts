@@ -6,6 +6,7 @@ import { noteStop } from "../../db/queries/note-stop.ts"
 import { readWatermarks } from "../../db/queries/read-watermarks.ts"
 import { within } from "../deadline.ts"
 import { metaKey, streamKey } from "../ledger/keys.ts"
+import { readMeta } from "../ledger/meta.ts"
 import type { Openings } from "../ledger/opening.ts"
 import { runScript } from "../ledger/run-script.ts"
 import {
@@ -26,6 +27,7 @@ import {
   readEntries,
   type StreamPlace,
 } from "./read-entries.ts"
+import { createYielding } from "./yielding.ts"
 
 /**
  * Moves the change records of one partition from its stream to Postgres, in order, each once.
@@ -65,6 +67,7 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
   let wake: () => void = () => undefined
   let haltReason: string | null = null
   const months = new Set<string>()
+  const yielding = createYielding()
   let entriesMax = FLUSH_ENTRIES_MAX
   /** What is read and composed while Postgres still writes what stands before it. */
   let ahead: Prepared | null = null
@@ -111,7 +114,9 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
     await resumed()
     const next = { ...place, ...flush.to, records: flushed.records }
     await tell(next, entries)
-    if (!isBehind) await pause(FLUSH_INTERVAL_MS - (performance.now() - startedAt))
+    const spentMs = performance.now() - startedAt
+    if (!isBehind) await pause(FLUSH_INTERVAL_MS - spentMs)
+    else await pause(yielding.pauseMs({ spentMs, behind: await countBehind() }))
     return next
   }
 
@@ -133,6 +138,11 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
     // Whoever takes it learns of its failure; nobody may ever take it.
     reading.catch(() => undefined)
     ahead = { after: place.entryNumber, reading }
+  }
+
+  async function countBehind(): Promise<number> {
+    const meta = await readMeta(redis, partition)
+    return meta === null ? 0 : meta.written - meta.flushed
   }
 
   async function locate(): Promise<Place> {

@@ -1,5 +1,6 @@
 import { Elysia } from "elysia"
 import type { AddressSource, Reached } from "../http/address.ts"
+import { createPastEdge, type EdgeServer } from "../http/edge.ts"
 import type { Outgoing } from "../http/problem.ts"
 import { type HeaderMap, requestIdOf } from "../http/request-id.ts"
 import type { Ledger } from "../ledger/ledger.ts"
@@ -20,8 +21,7 @@ export type ApiDeps = FailureDeps & {
   log(message: string): void
 }
 
-type Server = NonNullable<AddressSource> & { timeout(request: Request, seconds: number): void }
-type Incoming = { request: Request; set: Outgoing; server: Server | null }
+type Incoming = { request: Request; set: Outgoing; server: EdgeServer | null }
 
 /** `ANY /api/…`: the gateway itself. */
 export function createApi(deps: ApiDeps) {
@@ -30,10 +30,12 @@ export function createApi(deps: ApiDeps) {
   const forward = createForward(createWatch())
   const { settle, stop } = createSettle({ ledger: steps.ledger, unpaid, tell })
   const answerFailure = createFailures(deps, tell)
+  const pastEdge = createPastEdge(api, log)
+  // Its routes stand in the document, and answer where the server's own are not: as it stops.
   const plugin = new Elysia({ name: "api", normalize: false })
-    .all("/api", api, ROUTE)
-    .all("/api/*", api, ROUTE)
-  return { plugin, stop }
+    .all("/api", ({ request, server }) => pastEdge(request, server), ROUTE)
+    .all("/api/*", ({ request, server }) => pastEdge(request, server), ROUTE)
+  return { plugin, routes: { "/api": pastEdge, "/api/*": pastEdge }, stop }
 
   /**
    * A call, top to bottom: who makes it, and whether the balance covers it; then the upstream; then
@@ -51,28 +53,27 @@ export function createApi(deps: ApiDeps) {
     server?.timeout(request, 0)
     const forwarded = await forward(forwardingOf(paying, reached(request, server)))
     const settled = await settle(paying, forwarded)
-    if (settled.status === "answered") return pass(paying, settled, set)
+    if (settled.status === "answered") return pass(paying, settled)
     return answerFailure({ call, payer, rate: outcome.rate, reason: settled }, set)
   }
 
-  function pass({ call, payer, held }: Paying, passed: Passed, set: Outgoing): Response {
-    const { response, charged, cancel } = passed
+  function pass({ call, payer, held }: Paying, passed: Passed): Response {
+    const { response, charged, controller } = passed
     metrics.counted("calls", charged === null ? "uncharged" : "charged")
     const ours: HeaderMap = { "x-request-id": call.requestId }
     tellRate(ours, payer, held.rate)
     if (charged !== null) tellCharge(ours, chargeIdOf(payer.accountId, charged), charged)
     toCaller(response.headers, ours)
     // He left while it was settled: nobody else would end the upstream's answer.
-    if (call.request.signal.aborted) cancel()
-    // An answer that has headers to be added to would be copied by the framework.
-    set.headers = {}
+    if (call.request.signal.aborted) controller.abort()
     return response
   }
 }
 
-function forwardingOf({ call, payer }: Paying, from: Reached): Forwarding {
+function forwardingOf({ call, payer }: Paying, { address, protocol, host }: Reached): Forwarding {
   const { request, requestId, url, body } = call
-  const told = { accountId: payer.accountId, keyId: payer.keyId, requestId, ...from }
+  const { accountId, keyId } = payer
+  const told = { accountId, keyId, requestId, address, protocol, host }
   const headers = toUpstream(request.headers, told)
   return { request, url, headers, body, limits: interfaceOf(call) }
 }

@@ -82,7 +82,7 @@ function handleAuthorize(call: Call, steps: CallSteps): Promise<Decision<Charged
       return { status: "unknown_interface", interface: `${method} ${path}` }
     }
     call.wish.interface = matched.route.id
-    call.route = `${method} ${path}`
+    call.route = `${ROUTE} ${method} ${path}`
     const item = itemOf(call, payer, steps.prices, uri)
     return "status" in item ? item : steps.ledger.charge(item)
   }

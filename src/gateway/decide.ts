@@ -1,14 +1,16 @@
+import { DeadlinePassed, within } from "../deadline.ts"
 import { isPostgresAway } from "../http/failure.ts"
 import { type AccountId, isAccountId } from "../ids.ts"
 import type { ApplyOutcome } from "../ledger/instructions.ts"
 import type { SpendingRefused, Unavailable } from "../ledger/items.ts"
 import type { Ledger } from "../ledger/ledger.ts"
-import { AUTH_RELOADS_MAX } from "../limits.ts"
+import { AUTH_RELOADS_MAX, KEY_LOOKUP_MS } from "../limits.ts"
 import {
   type Authenticator,
   type CredentialRefused,
   type Payer,
   readKey,
+  type Verification,
   type VerifiedService,
 } from "./authenticate.ts"
 
@@ -95,20 +97,21 @@ export function isStale(outcome: { readonly status: string }): outcome is Stale 
 /** Who pays, as far as this process knows; without a promise where that is in memory. */
 export function findPayer(claim: Claim, steps: DecideSteps): Found | Promise<Found> {
   const verification = steps.authenticator.verify(claim.request.headers)
-  if (verification instanceof Promise) return verification.then(choose)
-  return choose(verification)
+  return verification instanceof Promise
+    ? verification.then((verified) => choose(verified, claim, steps))
+    : choose(verification, claim, steps)
+}
 
-  function choose(verified: Awaited<typeof verification>): Found | Promise<Found> {
-    const { named } = claim
-    if (verified.status === "service") return findNamed(verified.service, named, steps)
-    if (verified.status !== "verified") return verified
-    if (named?.apiKey !== undefined) return { status: "field_unwanted", path: "/apiKey" }
-    if (named?.accountId !== undefined) return { status: "field_unwanted", path: "/accountId" }
-    const { allowedAddresses } = verified.key
-    if (allowedAddresses === null) return verified
-    const address = steps.addressOf(claim.request)
-    return allowedAddresses.check(address) ? verified : checkAnew(claim, address, steps)
-  }
+function choose(verified: Verification, claim: Claim, steps: DecideSteps): Found | Promise<Found> {
+  const { named } = claim
+  if (verified.status === "service") return findNamed(verified.service, named, steps)
+  if (verified.status !== "verified") return verified
+  if (named?.apiKey !== undefined) return { status: "field_unwanted", path: "/apiKey" }
+  if (named?.accountId !== undefined) return { status: "field_unwanted", path: "/accountId" }
+  const { allowedAddresses } = verified.key
+  if (allowedAddresses === null) return verified
+  const address = steps.addressOf(claim.request)
+  return allowedAddresses.check(address) ? verified : checkAnew(claim, address, steps)
 }
 
 /** The list that bars an address may have changed since: a refusal asks Postgres. */
@@ -154,14 +157,14 @@ async function findNamed(
   return { status: "verified", key }
 }
 
-/** A Postgres that is away is an outcome here: other items of the same request may be paid. */
+/** A Postgres that is away, or hangs, is an outcome: other items of the same request may be paid. */
 export async function learn(
   ...asked: [outcome: Stale, claim: Claim, payer: Payer, steps: DecideSteps]
 ): Promise<Found> {
   try {
-    return await ask(...asked)
+    return await within(ask(...asked), { timeoutMs: KEY_LOOKUP_MS, what: "Postgres" })
   } catch (error) {
-    if (isPostgresAway(error)) return UNAVAILABLE
+    if (isPostgresAway(error) || error instanceof DeadlinePassed) return UNAVAILABLE
     throw error
   }
 }

@@ -14,19 +14,10 @@ export type Forwarding = {
 }
 
 export type Forwarded =
-  /** Its body has not been read: whoever does not pass it on must `cancel` it. */
-  | { status: "answered"; response: Response; cancel(): void }
+  /** Its body has not been read: whoever does not pass it on must abort it. */
+  | { status: "answered"; response: Response; controller: AbortController }
   | { status: "upstream_failed"; code: string }
   | { status: EndReason }
-
-const AS_IT_IS = {
-  redirect: "manual",
-  decompress: false,
-  // Upstreams come from the configuration, and not from variables such as HTTP_PROXY.
-  proxy: false,
-  // A stream may be silent for hours: `timeoutMs` ends where the answer begins.
-  timeout: false,
-} as const
 
 /**
  * Sends a call to its upstream, and answers when the head of the upstream's answer is there. Bodies
@@ -41,7 +32,6 @@ export function createForward(watch: Watch) {
     const { controller } = call
     try {
       const response = await fetch(url, {
-        ...AS_IT_IS,
         method: request.method,
         headers,
         body:
@@ -49,9 +39,15 @@ export function createForward(watch: Watch) {
             ? limitBytes(body, limits.bodyBytesMax, () => watch.end(call, "body_too_large"))
             : body,
         signal: controller.signal,
+        redirect: "manual",
+        decompress: false,
+        // Upstreams come from the configuration, and not from variables such as HTTP_PROXY.
+        proxy: false,
+        // A stream may be silent for hours: `timeoutMs` ends where the answer begins.
+        timeout: false,
       })
       if (call.endedBecause !== null) return { status: call.endedBecause }
-      return { status: "answered", response, cancel: () => controller.abort() }
+      return { status: "answered", response, controller }
     } catch (error) {
       if (call.endedBecause !== null) return { status: call.endedBecause }
       if (request.signal.aborted) return { status: "caller_gone" }

@@ -1,4 +1,4 @@
-import type { Held, HoldOutcome } from "../ledger/items.ts"
+import type { ChargeItem, Held, HoldItem, HoldOutcome } from "../ledger/items.ts"
 import type { Ledger } from "../ledger/ledger.ts"
 import { HOLD_MARGIN_MS } from "../limits.ts"
 import type { Payer } from "./authenticate.ts"
@@ -7,7 +7,7 @@ import { type DecideSteps, type Decision, decide } from "./decide.ts"
 import { asksOf, IDEMPOTENCY_HEADER } from "./idempotency.ts"
 import type { Interface, Interfaces } from "./interfaces.ts"
 import type { Refusal } from "./refuse.ts"
-import { announcedBytes, type ForwardedBody, readBody } from "./request-body.ts"
+import { announcedBytes, type ForwardedBody, isSmall, readSmall } from "./request-body.ts"
 import type { Routed } from "./routing.ts"
 
 export type HoldCallSteps = DecideSteps & {
@@ -64,49 +64,84 @@ export function interfaceOf(call: ApiCall): Interface {
   return call.interface
 }
 
-/** Finds the interface of a call and holds its price, for longer than its upstream may take. */
+type HoldAnswer = HoldOutcome | Refusal | Unforwarded
+
+/**
+ * Finds the interface of a call and holds its price, for longer than its upstream may take. A call
+ * of a known interface, without a body, goes to the ledger without a promise of its own.
+ */
 export function holdCall(
   call: ApiCall,
   steps: HoldCallSteps,
 ): Promise<Decision<Held | Refusal | Unforwarded>> {
-  return decide<Held | Refusal | Unforwarded>(call, steps, hold)
+  return decide<Held | Refusal | Unforwarded>(call, steps, (payer) => {
+    const routed = match(call, steps)
+    return routed === null ? holdNew(call, payer, steps) : hold({ call, payer, routed }, steps)
+  })
+}
 
-  async function hold(payer: Payer): Promise<HoldOutcome | Refusal | Unforwarded> {
-    const { request } = call
-    const routed = route(call, steps) ?? (await routeAgain(call, steps))
-    if (routed === null) {
-      return { status: "unknown_interface", interface: `${request.method} ${call.path}` }
-    }
-    const { id, upstreamUrl, timeoutMs, bodyBytesMax } = routed.route
-    call.interface = routed.route
-    call.wish.interface = id
-    call.route = `${request.method} ${routed.path}`
-    const item = itemOf(call, payer, steps.prices, asksOf(call.query, ...contentOf(request)))
-    if ("status" in item) return item
-    if (upstreamUrl === null) return { status: "upstream_missing" }
-    call.url = upstreamUrl + routed.path.slice(PREFIX.length) + call.query
-    if ((announcedBytes(request) ?? 0) > bodyBytesMax) return { status: "body_too_large" }
-    try {
-      call.body ??= await readBody(request)
-    } catch {
-      // The body ends before its end: there is nobody left to be told.
-      return { status: "caller_gone" }
-    }
-    return steps.ledger.hold({ ...item, ttlMs: timeoutMs + HOLD_MARGIN_MS, isInternal: true })
+/** The interface may be so new that this process has not heard of it. */
+async function holdNew(call: ApiCall, payer: Payer, steps: HoldCallSteps): Promise<HoldAnswer> {
+  await steps.prices.lookAgain()
+  const routed = match(call, steps)
+  if (routed !== null) return hold({ call, payer, routed }, steps)
+  return { status: "unknown_interface", interface: `${call.request.method} ${call.path}` }
+}
+
+type Routing = { call: ApiCall; payer: Payer; routed: Routed<Interface> }
+
+function hold(
+  { call, payer, routed }: Routing,
+  steps: HoldCallSteps,
+): Promise<HoldAnswer> | Refusal | Unforwarded {
+  const { request, query } = call
+  const { id, upstreamUrl, bodyBytesMax } = routed.route
+  call.interface = routed.route
+  call.wish.interface = id
+  call.route = `${request.method} ${routed.path}`
+  const more = call.idempotencyKey === null ? "" : asksOf(query, ...contentOf(request))
+  const item = itemOf(call, payer, steps.prices, more)
+  if ("status" in item) return item
+  if (upstreamUrl === null) return { status: "upstream_missing" }
+  call.url = upstreamUrl + routed.path.slice(PREFIX.length) + query
+  if ((announcedBytes(request) ?? 0) > bodyBytesMax) return { status: "body_too_large" }
+  const holdItem = holdOf(item, routed.route)
+  if (isSmall(request)) return holdAfterBody(call, holdItem, steps)
+  call.body = request.body
+  return steps.ledger.hold(holdItem)
+}
+
+async function holdAfterBody(
+  call: ApiCall,
+  item: HoldItem,
+  { ledger }: HoldCallSteps,
+): Promise<HoldAnswer> {
+  call.body ??= await readSmall(call.request)
+  return call.body === null ? { status: "caller_gone" } : ledger.hold(item)
+}
+
+/** Spelled out, because a copy costs half a microsecond more. */
+function holdOf(item: ChargeItem, { timeoutMs }: Interface): HoldItem {
+  return {
+    accountId: item.accountId,
+    amountFen: item.amountFen,
+    authVersion: item.authVersion,
+    servicesVersion: item.servicesVersion,
+    limits: item.limits,
+    idempotency: item.idempotency,
+    details: item.details,
+    ttlMs: timeoutMs + HOLD_MARGIN_MS,
+    isInternal: true,
   }
 }
 
 /** What stands before the path of the upstream's own. */
 const PREFIX = "/api"
 
-function route({ request, path }: ApiCall, { prices }: HoldCallSteps): Routed<Interface> | null {
-  return prices.match(request.method, path)
-}
-
-/** The interface may be so new that this process has not heard of it. */
-async function routeAgain(call: ApiCall, steps: HoldCallSteps): Promise<Routed<Interface> | null> {
-  await steps.prices.lookAgain()
-  return route(call, steps)
+function match({ request, path }: ApiCall, { prices }: HoldCallSteps): Routed<Interface> | null {
+  return path === PREFIX || path.startsWith(`${PREFIX}/`)
+    ? prices.match(request.method, path)
+    : null
 }
 
 /** What tells one body from another without reading it. */

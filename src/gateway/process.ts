@@ -88,6 +88,7 @@ export async function startGateway(
     guard,
     requireService: createRequireService(authenticator),
     verifyKey: authenticator.verify,
+    routes: api.routes,
     plugins: [gateway, api.plugin, ...plugins],
     log,
   })

@@ -10,15 +10,25 @@ export function announcedBytes({ headers }: Request): number | null {
 }
 
 /**
- * A small body is read first: that costs less than streaming it (57 against 67 µs a call), and a
- * caller who sends it slowly holds no money meanwhile. All others are streamed, no faster than the
- * upstream takes them.
+ * A small body is read before the call is paid: that costs less than streaming it (57 against 67 µs
+ * a call), and a caller who sends it slowly holds no money meanwhile. All others are streamed, no
+ * faster than the upstream takes them.
  */
-export async function readBody(request: Request): Promise<ForwardedBody> {
+export function isSmall(request: Request): boolean {
   const bytes = announcedBytes(request)
-  if (bytes === 0) return null
-  if (bytes !== null && bytes <= SMALL_BODY_BYTES_MAX) return request.arrayBuffer()
-  return request.body
+  if (bytes === null || bytes === 0 || bytes > SMALL_BODY_BYTES_MAX) return false
+  // Bun neither takes nor sends theirs.
+  return request.method !== "GET" && request.method !== "HEAD"
+}
+
+/** Null where the caller has hung up in the middle of it. */
+export async function readSmall(request: Request): Promise<ArrayBuffer | null> {
+  try {
+    return await request.arrayBuffer()
+  } catch (error) {
+    if (request.signal.aborted) return null
+    throw error
+  }
 }
 
 /**

@@ -30,26 +30,29 @@ export function createSettle({ ledger, unpaid, tell }: SettleDeps) {
       await release(holdId)
       return forwarded
     }
-    const cost = costOf(forwarded.response, interfaceOf(call), held.amountFen)
+    const { response, controller } = forwarded
+    const cost = costOf(response, interfaceOf(call), held.amountFen)
     switch (cost.status) {
       case "uncharged":
         unpaid.failed({ payer, interface: interfaceOf(call).id })
         await release(holdId)
-        return { ...forwarded, charged: null }
+        return { status: "answered", response, controller, charged: null }
       case "free":
         await release(holdId)
-        return { ...forwarded, charged: null }
+        return { status: "answered", response, controller, charged: null }
       case "unreadable":
-        forwarded.cancel()
+        controller.abort()
         await release(holdId)
         return { status: "cost_unreadable" }
       case "charged": {
         if (cost.saidFen !== undefined) tellExcess(paying, cost.saidFen)
         const { amountFen } = cost
         const captured = await ledger.capture({ holdId, amountFen, idempotency: null })
-        if (captured.status === "accepted") return { ...forwarded, charged: captured }
+        if (captured.status === "accepted") {
+          return { status: "answered", response, controller, charged: captured }
+        }
         // It is not paid, and never given for nothing.
-        forwarded.cancel()
+        controller.abort()
         await release(holdId)
         if (captured.status !== "unavailable") tell("calls lost their holds", captured.status)
         return { status: "unavailable" }

@@ -50,6 +50,7 @@ export function createReached(
 
 /** Without port and brackets; an IPv4 address in IPv6 clothes is an IPv4 address. */
 function plainAddress(text: string): string {
+  if (/^[\d.]+$/.test(text)) return text
   const bare = text.replace(/^\[(.*)\](:\d+)?$/, "$1").replace(/^(\d+(?:\.\d+){3}):\d+$/, "$1")
   return bare.toLowerCase().replace(/^::ffff:(?=\d+\.)/, "")
 }

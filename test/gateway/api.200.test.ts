@@ -51,6 +51,22 @@ test("200: the path after /api is put behind the upstream's own, whatever the me
   }
 })
 
+test("200: a process that stops, and has given up its server's own routes, forwards as before", async () => {
+  await offer("/leaving")
+  const caller = await developer(2)
+  const headers = { authorization: `Bearer ${caller.key}`, "x-request-id": "last-1" }
+  for (const init of [{ headers }, { headers, method: "POST", body: "bye" }]) {
+    const request = new Request("http://localhost/api/leaving?x", init)
+    const answer = await system().app.handle(request)
+    expect([answer.status, await answer.text()]).toEqual([200, "ok"])
+    expect(Object.fromEntries(answer.headers)).toMatchObject({
+      ...{ "x-charge-fen": "1", "x-request-id": "last-1", "content-length": "2" },
+    })
+  }
+  expect((await lastCall().body).toString()).toBe("bye")
+  expect(await balanceOf(caller)).toEqual({ balanceFen: 0, heldFen: 0, seq: 3 })
+})
+
 test("200: gzip passes untouched both ways, and is only sent to whom it is said to be understood by", async () => {
   await offer("/gzip")
   const packed = gzipSync("a text ".repeat(1_000))

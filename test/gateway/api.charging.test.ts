@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test"
+import type { UpstreamCall } from "../support/upstream.ts"
 import { problemOf, useApi } from "./api.ts"
 
 const { system, upstream, offer, developer, call, balanceOf } = useApi()
@@ -98,25 +99,17 @@ test("a hundred calls at once on a balance for ten: ten reach the upstream and a
 
 test("what a call holds is not available meanwhile, and is again when it cost nothing", async () => {
   await offer("/held", { priceFen: 60 })
-  const answered = Promise.withResolvers<void>()
-  upstream().on("/held", async ({ reply }) => {
-    await answered.promise
-    reply({ status: 404 })
-  })
+  const reached = Promise.withResolvers<UpstreamCall>()
+  upstream().on("/held", reached.resolve)
   const caller = await developer(100)
   const slow = call(caller, "/held")
-  const { promise: second, resolve } = Promise.withResolvers<Response>()
-  void (async () => {
-    for (;;) {
-      const answer = await call(caller, "/held")
-      if (answer.status === 402) return resolve(answer)
-    }
-  })()
-  const { detail, availableFen, requiredFen } = await problemOf(await second)
-  expect([availableFen, requiredFen]).toEqual([40, 60])
+  const forwarded = await reached.promise
+  const second = await call(caller, "/held")
+  const { code, detail, availableFen, requiredFen } = await problemOf(second)
+  expect([code, availableFen, requiredFen]).toEqual(["insufficient_balance", 40, 60])
   expect(detail).toContain("current balance: 0.40 CNY")
   expect(await balanceOf(caller)).toMatchObject({ balanceFen: 100, heldFen: 60 })
-  answered.resolve()
+  forwarded.reply({ status: 404 })
   expect((await slow).status).toBe(404)
   expect(await balanceOf(caller)).toEqual({ balanceFen: 100, heldFen: 0, seq: 1 })
 })

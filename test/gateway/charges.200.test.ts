@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test"
 import { FormatRegistry, type TSchema } from "@sinclair/typebox"
 import { Value } from "@sinclair/typebox/value"
-import { Balance, Charge } from "../../src/gateway/model.ts"
+import { Balance, Charge, Hold, VoidedHold } from "../../src/gateway/model.ts"
 import { newDeveloper } from "../support/developer.ts"
 import { eventually } from "../support/eventually.ts"
 import { useSystem } from "../support/system.ts"
@@ -43,17 +43,35 @@ test("what the hot path answers fits what the document says of it, field by fiel
   const developer = await newDeveloper(system(), { balanceFen: 1_000 })
   const charge = (await developer.charge({ quantity: 2 })).body
   const balance = (await developer.balance()).body
+  const post = (path: string, body?: unknown) =>
+    system().request("POST", path, { token: developer.key, body })
+  const [held, other] = [
+    (await post("/v1/holds", { amountFen: 5 })).body,
+    (await post("/v1/holds", { interface: "vip.get" })).body,
+  ]
+  const capture = (await post(`/v1/holds/${held.holdId}/capture`)).body
+  const voided = (await post(`/v1/holds/${other.holdId}/void`)).body
+  const batch = (await post("/v1/charges/batch", { items: [{ interface: "vip.get" }] })).body
   const told = (await system().request("GET", "/openapi.json")).body.paths
-  const schemaOf = (operation: { responses: Record<string, { content: object }> }) =>
-    Object(operation.responses["200"]?.content)["application/json"].schema
+  type Told = { responses: Record<string, { content: object }> }
+  const schemaOf = ({ responses }: Told) =>
+    Object((responses["200"] ?? responses["201"])?.content)["application/json"].schema
 
   for (const [body, schema] of [
     [charge, schemaOf(told["/v1/charges"].post)],
     [balance, schemaOf(told["/v1/balance"].get)],
+    [held, schemaOf(told["/v1/holds"].post)],
+    [capture, schemaOf(told["/v1/holds/{holdId}/capture"].post)],
+    [voided, schemaOf(told["/v1/holds/{holdId}/void"].post)],
+    [batch, schemaOf(told["/v1/charges/batch"].post)],
   ]) {
     expect(Object.keys(body).toSorted()).toEqual(Object.keys(schema.properties).toSorted())
   }
-  expect(violationsOf(Charge, charge)).toEqual([])
+  for (const each of [charge, capture, batch.results[0]]) {
+    expect(violationsOf(Charge, each)).toEqual([])
+  }
+  expect(violationsOf(Hold, held)).toEqual([])
+  expect(violationsOf(VoidedHold, voided)).toEqual([])
   expect(violationsOf(Balance, balance)).toEqual([])
   expect(told["/v1/charges"].post.responses["402"].content).toHaveProperty([
     "application/problem+json",

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from "bun:test"
 import { newAccountId, newCredential } from "../../src/ids.ts"
 import { type Developer, newDeveloper } from "../support/developer.ts"
 import { eventually } from "../support/eventually.ts"
+import { insertAccount } from "../support/ledger.ts"
 import type { Answer } from "../support/system.ts"
 import {
   type Caller,
@@ -94,6 +95,12 @@ test("the balance of an account can be read", async () => {
   const { key, token } = await newDeveloper(system())
   await expectRefused(read(`?accountId=${accountId}`, key), 422, "validation_failed")
   await expectRefused(read(`?accountId=${accountId}`, token), 422, "validation_failed")
+})
+
+test("an account that Redis has not heard of yet is opened by whoever charges it first", async () => {
+  const accountId = newAccountId()
+  await insertAccount(system().stores, accountId)
+  await expectRefused(charge({ ...CALL, accountId }), 402, "insufficient_balance")
 })
 
 test("more than the account has is 402, with the balance of that account", async () => {

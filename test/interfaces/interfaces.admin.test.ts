@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test"
+import { startAnother } from "../gateway/calls.ts"
 import { newDeveloper } from "../support/developer.ts"
 import { eventually } from "../support/eventually.ts"
 import { useSystem } from "../support/system.ts"
@@ -188,4 +189,21 @@ test("a change in Postgres alone is known soon: it notifies, and what is unknown
     },
     { timeoutMs: 2_000 },
   )
+})
+
+test("a change at one gateway is known at another at once", async () => {
+  const another = await startAnother(system())
+  const developer = await newDeveloper(system(), { balanceFen: 100 })
+  const { id } = (await admin("POST", PATH, given())).body
+  const chargeThere = async () => {
+    const body = { interface: id }
+    return (await another.request("POST", "/v1/charges", { token: developer.key, body })).body
+  }
+  expect((await chargeThere()).amountFen).toBe(3)
+  await admin("PATCH", `${PATH}/${id}`, { priceFen: 4 })
+  // Long before it would read the list anew by itself.
+  await eventually(async () => expect((await chargeThere()).amountFen).toBe(4), {
+    timeoutMs: 2_500,
+  })
+  await another.stop()
 })

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test"
 import { newId, randomChars } from "../../src/ids.ts"
+import { BATCH_ITEMS_MAX } from "../../src/limits.ts"
 import { holdIdOf, type ItemOf, keyed, limitsOf } from "../support/batches.ts"
 import { type Gateway, holdKeyOf, type Scripts, startScripts } from "../support/scripts.ts"
 import { expectBooks } from "./books.ts"
@@ -226,10 +227,13 @@ describe("the capture of an internal hold", () => {
       await heldAccount({ isInternal: true }),
       await heldAccount({ isInternal: true }),
     ]
+    // Its version is that which stands where a hold has counted nowhere.
+    await scripts.writeCounter(theirs.keyId, { version: 0 })
     const forged = mine.holdId.replace(mine.keyId.slice(4), theirs.keyId.slice(4))
     const first = await here().send([{ verb: "capture", holdId: forged, amountFen: 40 }])
     await first.revoke()
     expect(await scripts.counter(theirs.keyId)).toMatchObject({ totalFen: 60 })
+    await scripts.writeCounter(theirs.keyId, { version: 1 })
     const second = await here().send([{ verb: "capture", holdId: theirs.holdId, amountFen: 40 }])
     await scripts.writeCounter(theirs.keyId, { version: 2 })
     await second.revoke()
@@ -260,6 +264,35 @@ describe("the capture of an internal hold", () => {
     expect((await there().send([hold])).bytes).toEqual([9])
     expect(await scripts.state(accountId)).toMatchObject({ balanceFen: 100, heldFen: 60 })
   })
+})
+
+test("a full batch of all that an item can name is decided, and goes back, to the last key", async () => {
+  await scripts.setClock(NOON)
+  const holds = await Promise.all(
+    Array.from({ length: BATCH_ITEMS_MAX }, async () => {
+      const [accountId, keyId] = [await scripts.put({ balanceFen: 100 }), newId("key")]
+      await scripts.writeCounter(keyId)
+      const limits = limitsOf(keyId, { dailyFen: 60 })
+      const idempotency = keyed(randomChars(16), { isOnce: true })
+      return { ...({ verb: "hold", accountId, amountFen: 60 } as const), limits, idempotency }
+    }),
+  )
+  const held = await here().send(holds)
+  const digests = holds.map(() => randomChars(16))
+  const captured = await here().send(
+    holds.map((_, place) => ({
+      ...({ verb: "capture", holdId: holdIdOf(held, place), amountFen: 40 } as const),
+      idempotency: keyed(digests[place] ?? ""),
+    })),
+  )
+  expect(new Set([...held.bytes, ...captured.bytes])).toEqual(new Set([0]))
+  expect(await captured.revoke()).toBe("revoked")
+  for (const [place, { accountId, limits, idempotency }] of holds.entries()) {
+    expect(await scripts.state(accountId)).toMatchObject({ balanceFen: 100, heldFen: 40, seq: 2 })
+    expect(await scripts.counter(limits.keyId)).toMatchObject({ dayFen: 40, totalFen: 40 })
+    expect(await scripts.result(idempotency.digest)).toBeNull()
+    expect(await scripts.result(digests[place] ?? "")).toBeNull()
+  }
 })
 
 test("captures are given back exactly at the bounds", async () => {

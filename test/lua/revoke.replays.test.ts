@@ -154,6 +154,24 @@ describe("a retry that comes between the revokes", () => {
   })
 })
 
+test("a charge that goes back later is named, and counted back, by its own time", async () => {
+  const noon = Date.UTC(2035, 4, 31, 4)
+  await scripts.setClock(noon)
+  const { accountId, keyId, limits, idempotency } = await limited()
+  const charge = { accountId, amountFen: 30, limits, idempotency }
+  const first = await gatewayAt(0).send([charge])
+  await scripts.setClock(noon + 86_400_000)
+  const told = await gatewayAt(1).send([charge, { accountId, amountFen: 7, limits }])
+  await gatewayAt(2).send([{ accountId, amountFen: 5, limits }])
+  await first.revoke()
+  await told.revoke()
+  expect(await scripts.counter(keyId)).toMatchObject({ dayFen: 5, monthFen: 5, totalFen: 5 })
+  expect((await scripts.entries()).at(-1)?.records).toMatchObject([
+    { sourceId: `chg_${accountId.slice(5)}_203505_1`, revokedAtMs: noon, amountFen: 30 },
+    { sourceId: `chg_${accountId.slice(5)}_203506_2`, revokedAtMs: noon + 86_400_000 },
+  ])
+})
+
 describe("repeats within one batch", () => {
   test("go back with the first of them, once", async () => {
     const { accountId, keyId, digest, limits, idempotency } = await limited()

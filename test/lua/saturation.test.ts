@@ -98,6 +98,21 @@ describe("at the bound", () => {
   })
 })
 
+test("a key's limits are not asked then: nothing of them is told, and nothing is counted", async () => {
+  const [accountId, keyId] = [await scripts.put({ balanceFen: 100 }), newId("key")]
+  await scripts.writeCounter(keyId)
+  await unflushed(BOUND)
+  const limits = limitsOf(keyId, { dailyFen: 5 })
+  const expired = limitsOf(keyId, { expiresAtMs: 1 })
+  const counter = await scripts.counter(keyId)
+  const sent = await send([
+    { accountId, amountFen: 6, limits },
+    { accountId, limits: expired },
+  ])
+  expect(sent.bytes).toEqual([22, 22])
+  expect(await scripts.counter(keyId)).toEqual(counter)
+})
+
 describe("at twice the bound", () => {
   test("the whole batch is refused, captures too, and its number is still free", async () => {
     const { accountId, holds } = await withHolds()

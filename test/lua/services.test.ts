@@ -28,7 +28,7 @@ describe("raise_services", () => {
     for (const [version, services] of [
       [before.services, before.services],
       [before.services + 4, before.services + 4],
-      [before.services + 1, before.services + 4],
+      [before.services + 3, before.services + 4],
       [0, before.services + 4],
       [4_294_967_295, 4_294_967_295],
       [1, 4_294_967_295],

@@ -3,7 +3,9 @@ import type { Account } from "./model.ts"
 
 /** What may happen to a partition, at random. Holds, charges and results are named by any number. */
 
-export type ItemSeed = {
+export type ItemSeed = NewItem | { verb: "repeat"; of: number }
+
+type NewItem = {
   verb: "charge" | "hold" | "capture" | "void"
   account: number
   amountFen: number
@@ -58,17 +60,20 @@ export const account: fc.Arbitrary<Account> = fc.record({
 })
 
 const place = fc.nat({ max: 1_000 })
-const item: fc.Arbitrary<ItemSeed> = fc.record({
+const newItem: fc.Arbitrary<NewItem> = fc.record({
   verb: fc.constantFrom("charge", "charge", "hold", "hold", "capture", "capture", "void"),
   account: fc.nat({ max: ACCOUNTS - 1 }),
   amountFen,
   authVersion: fc.constantFrom(1, 1, 1, 1, 1, 2),
   key: fc.option(fc.nat({ max: 1 }), { freq: 3 }),
-  ttlMs: fc.constantFrom(1, 1_000, 60_000, 86_400_000),
+  ttlMs: fc.constantFrom(1, 60_000, 86_400_000, 86_400_000),
   isForwarded: fc.boolean(),
   hold: place,
   isWhole: fc.boolean(),
 })
+/** Of a request with a key, as its client repeats it. */
+const repeat: fc.Arbitrary<ItemSeed> = fc.record({ verb: fc.constant("repeat"), of: place })
+const item = fc.oneof({ weight: 3, arbitrary: newItem }, { weight: 2, arbitrary: repeat })
 
 const slot = fc.nat({ max: SLOTS - 1 })
 const items = fc.array(item, { minLength: 1, maxLength: 6 })
@@ -84,7 +89,7 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       step: fc.constant("wait"),
-      ms: fc.constantFrom(1, 1_000, 60_000, 43_200_000, 86_400_000),
+      ms: fc.constantFrom(1, 60_000, 43_200_000, 86_400_000),
     }),
   },
   { weight: 2, arbitrary: fc.record({ step: fc.constant("sweep") }) },

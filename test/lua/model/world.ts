@@ -28,6 +28,7 @@ export class World {
   private readonly keyIds: string[]
   private readonly holdIds: string[] = []
   private readonly names = new Set<string>()
+  private readonly keyed: Item[] = []
   private readonly prefix = randomChars(6)
 
   private constructor(made: {
@@ -221,6 +222,7 @@ export class World {
   /** What a client can ask: a hold that is there, and one whose call was forwarded without a key. */
   private itemsOf(seeds: ItemSeed[]): Item[] {
     return seeds.flatMap((seed): Item[] => {
+      if (seed.verb === "repeat") return this.keyed.slice(seed.of % this.keyed.length).slice(0, 1)
       const { verb, account, amountFen, authVersion, key, ttlMs, isForwarded } = seed
       const spending = { account, amountFen, authVersion, key }
       if (verb === "charge") return [{ verb, ...spending }]
@@ -236,7 +238,10 @@ export class World {
 
   private itemOf(item: Item): ItemOf {
     const name = nameOf(item)
-    if (name !== null) this.names.add(name)
+    if (name !== null) {
+      this.names.add(name)
+      this.keyed.push(item)
+    }
     const fingerprint = fingerprintOf(item)
     const digest = name === null ? "" : this.digestOf(name)
     const once = { fingerprint, isOnce: isOnce(item) }
