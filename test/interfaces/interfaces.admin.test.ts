@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test"
-import { startAnother } from "../gateway/calls.ts"
+import { readConfig } from "../../src/config.ts"
+import { startGateway } from "../../src/gateway/process.ts"
 import { newDeveloper } from "../support/developer.ts"
 import { eventually } from "../support/eventually.ts"
-import { useSystem } from "../support/system.ts"
+import { createRequest, useSystem } from "../support/system.ts"
 
 const system = useSystem()
 const PATH = "/v1/admin/interfaces"
@@ -192,12 +193,18 @@ test("a change in Postgres alone is known soon: it notifies, and what is unknown
 })
 
 test("a change at one gateway is known at another at once", async () => {
-  const another = await startAnother(system())
+  const { stores } = system()
+  const another = await startGateway(
+    { ...readConfig({}), port: 0, dataDir: stores.dataDir },
+    stores,
+    { log: () => undefined },
+  )
+  const request = createRequest(another.url)
   const developer = await newDeveloper(system(), { balanceFen: 100 })
   const { id } = (await admin("POST", PATH, given())).body
   const chargeThere = async () => {
     const body = { interface: id }
-    return (await another.request("POST", "/v1/charges", { token: developer.key, body })).body
+    return (await request("POST", "/v1/charges", { token: developer.key, body })).body
   }
   expect((await chargeThere()).amountFen).toBe(3)
   await admin("PATCH", `${PATH}/${id}`, { priceFen: 4 })
