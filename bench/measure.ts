@@ -12,6 +12,8 @@ export type Contender = {
   pids(): Pids
   /** Resolves when nothing of the load is left to be done behind its answers. */
   settled?(): Promise<unknown>
+  /** Called before a load; answers what is done after it, outside of what is measured. */
+  begin?(): () => Promise<unknown>
 }
 
 export type Measured = {
@@ -32,6 +34,7 @@ export async function measure(
   { connections, seconds }: { connections: number; seconds: number },
 ): Promise<Measured> {
   const { name, url, path, method = "POST", accounts } = contender
+  const end = contender.begin?.()
   const usage = startUsage(contender.pids())
   const progress: Progress = { calls: 0, refused: 0, lost: 0 }
   const load = await runLoad({
@@ -40,6 +43,7 @@ export async function measure(
   })
   await contender.settled?.()
   const { ms, partMs, foreignMs } = usage()
+  await end?.()
   requireAnswers(name, load)
   return {
     callsPerSecond: load.callsPerSecond,

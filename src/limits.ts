@@ -38,14 +38,14 @@ export const REGISTRATION_WINDOW_MS = 3_600_000
 /** 128 items keep Redis busy for about 1 ms; 1,000 would stop it for 7 ms. */
 export const BATCH_ITEMS_MAX = 128
 /** How long a batch may be without an answer before its callers get 503 and it is revoked. */
-export const BATCH_DEADLINE_MS = 240
+export const BATCH_DEADLINE_MS = 230
 /** How long a batch waits to become as large as usual; where few are usual, it does not wait. */
 export const LINGER_MS_MAX = 2
 export const LINGER_ITEMS_MIN = 16
 /** How long a call may wait before it is sent: for one batch before its own. */
-export const QUEUE_WAIT_MS = 150
+export const QUEUE_WAIT_MS = 200
 /** How long a 503 waits for its revoke to be on the disk; a disk that hangs is no reason to hang. */
-export const REVOKE_FILE_MS = 100
+export const REVOKE_FILE_MS = 60
 /** How long a process that stops waits for a batch to be settled; its file settles it otherwise. */
 export const STOP_SETTLE_MS = 3_000
 /** Promise 9: an answer within this time, whatever happened. */
@@ -79,8 +79,8 @@ export const YIELD_RECORDS_MIN = 20_000
 /** Half of what may wait at all: from there on the flusher has its time whatever happens. */
 export const YIELD_RECORDS_MAX = 1_000_000
 export const YIELD_MS_MAX = 15_000
-/** Three times as long as the flush took: a quarter of its speed. */
-export const YIELD_FACTOR = 3
+/** So many times as long as the flush took: an eighth of its speed. */
+export const YIELD_FACTOR = 7
 export const YIELD_IDLE_SHARE_MAX = 0.1
 export const FLUSH_RECORDS_MAX = 5_000
 /** A batch as large as this says that more is waiting: the next one follows at once. */

@@ -1,9 +1,10 @@
 import { noteAccepted } from "../books.ts"
 import { type Job, type JobOutcome, runJob } from "../generator/job.ts"
+import { holdBackFlusher } from "../hold-back.ts"
 import { drained, readLag } from "../lag.ts"
 import type { Bench, Section } from "../section.ts"
 import { type Account, seedAccounts, seeded } from "../seed.ts"
-import { PART_NAMES, PARTS } from "../system.ts"
+import { type Gateway, PART_NAMES, PARTS } from "../system.ts"
 import { percent, type Row, table, whole } from "../table.ts"
 import { atLeast, median } from "../target.ts"
 import { mapValues, startUsage } from "../usage.ts"
@@ -25,8 +26,10 @@ type Round = {
 }
 
 const ITEMS = 1_000
-/** Each has 1,000 charges under way: more of them would wait longer than a call may. */
-const CONNECTIONS = 4
+/** An installation has a gateway a core by default; one alone leaves Redis waiting for it. */
+const GATEWAYS = 2
+/** Each has 1,000 charges under way: many more of them would wait longer than a call may. */
+const CONNECTIONS = 6
 const CREDIT_FEN = 200_000_000
 const TIMEOUT_MS = 30_000
 /** What is offered when the flusher is measured under load: more than it is asked to keep up with. */
@@ -49,7 +52,30 @@ type Rounds = Record<Mode, Round[]>
  * Batches of 1,000 charges: as many as it takes; at a steady rate, with the flusher beside it; and
  * at that rate while the flusher is stopped, so that it has all of them to catch up with.
  */
-export async function runBatch(bench: Bench): Promise<Section> {
+export async function runBatch(given: Bench): Promise<Section> {
+  const { bench, stop } = await widen(given)
+  try {
+    return await runRounds(bench)
+  } finally {
+    await stop()
+  }
+}
+
+async function widen(bench: Bench): Promise<{ bench: Bench; stop(): Promise<void> }> {
+  const { system } = bench
+  const added: Gateway[] = []
+  while (system.gateways.length + added.length < GATEWAYS) added.push(await system.startGateway())
+  const gateways = [...system.gateways, ...added]
+  const pids = () => ({ ...system.pids(), gateway: gateways.map(({ pid }) => pid) })
+  return {
+    bench: { ...bench, system: { ...system, gateways, pids } },
+    stop: async () => {
+      for (const gateway of added) await gateway.stop()
+    },
+  }
+}
+
+async function runRounds(bench: Bench): Promise<Section> {
   const { system, options, proof, terminal } = bench
   const { rounds: count, burstSeconds } = options
   const accounts = await seedAccounts(system.sql, { count: CONNECTIONS, creditFen: CREDIT_FEN })
@@ -80,7 +106,7 @@ async function runOne(
   const urls = system.gateways.map(({ url }) => url)
   const batchesPerSecond = mode === "burst" ? null : STEADY_CHARGES_PER_SECOND / ITEMS
   const job = batchJob(accounts, { urls, seconds, batchesPerSecond })
-  const resume = mode === "held back" ? stopFlusher(bench) : () => undefined
+  const resume = mode === "held back" ? holdBackFlusher(bench.system) : () => undefined
   const outcome = await runJob(job, progress).finally(() => {
     clearInterval(timer)
     resume()
@@ -103,15 +129,6 @@ async function runOne(
     flushedPerSecondDuring: ((accepted - backlog) * 1_000) / outcome.ms,
     flushedPerSecondAfter: isLong ? (backlog * 1_000) / drainMs : Number.NaN,
     flushMicros: mapValues(flushed.partMs, (ms) => (isLong ? (ms * 1_000) / backlog : Number.NaN)),
-  }
-}
-
-/** Stopped in the middle of its work, as a process that gets no time; answers how it goes on. */
-function stopFlusher({ system }: Bench): () => void {
-  const pids = system.pids().flusher
-  for (const pid of pids) process.kill(pid, "SIGSTOP")
-  return () => {
-    for (const pid of pids) process.kill(pid, "SIGCONT")
   }
 }
 
@@ -160,8 +177,8 @@ function describe(rounds: Rounds, seconds: number): Section {
   return {
     title: "Batches, and the flusher behind them",
     lines: [
-      `\`POST /v1/charges/batch\`, ${whole(ITEMS)} charges each, ${CONNECTIONS} connections: bursts of ${seconds} s at full`,
-      `speed; **steady**, ${OFFERED} for ${seconds / 2} s; **held back**, the same while the flusher is`,
+      `\`POST /v1/charges/batch\`, ${whole(ITEMS)} charges each, ${CONNECTIONS} connections to ${GATEWAYS} gateways: bursts of`,
+      `${seconds} s at full speed; **steady**, ${OFFERED} for ${seconds / 2} s; **held back**, the same while the flusher is`,
       "stopped. Each is followed by the flusher catching up.",
       "",
       ...table(["", ...MODES], rowsOf(MODES.map((mode) => rounds[mode]))),

@@ -1,5 +1,6 @@
 import { join } from "node:path"
 import { noteAccepted } from "../books.ts"
+import { holdBackFlusher } from "../hold-back.ts"
 import { drained } from "../lag.ts"
 import { type Contender, type Measured, measureInTurn } from "../measure.ts"
 import { PEER_NAMES, PEER_TITLES, type Peer, type PeerName } from "../peers/peer.ts"
@@ -11,12 +12,18 @@ import { PART_NAMES, PARTS } from "../system.ts"
 import { percent, type Row, table, whole } from "../table.ts"
 import { atLeast, median, type Target } from "../target.ts"
 
-type Name = PeerName | "fengate"
+type Name = PeerName | typeof OWN | typeof DECIDING
 type Contest = { measured: ReadonlyMap<Name, Measured[]>; leftOut: string[] }
 
 const OWN = "fengate"
-const OWN_TITLE = "Fengate"
-const NAMES: readonly Name[] = [OWN, ...PEER_NAMES]
+/** The same while its flusher waits: what the builds on Redis do, which write nothing to Postgres. */
+const DECIDING = "deciding"
+const TITLES: Record<Name, string> = {
+  fengate: "Fengate, Postgres included",
+  deciding: "Fengate, as far as Redis",
+  ...PEER_TITLES,
+}
+const NAMES: readonly Name[] = [OWN, DECIDING, ...PEER_NAMES]
 const CREDIT_FEN = 1_000_000
 const WARM_UP_SECONDS = 2
 /** How many times as many charges a CPU-second has to be good for. */
@@ -26,9 +33,6 @@ const RATIO_MIN: Partial<Record<PeerName, number>> = {
   nginx: 1.8,
   postgres: 5,
 }
-/** What decides: the peers on Redis do not write their records to Postgres, which ours does. */
-const DECIDING: readonly string[] = ["gateway", "redis"]
-
 /** The same charge in other builds, each with stores of its own, in turn with ours. */
 export async function runPeers(bench: Bench): Promise<Section> {
   const { system, options, terminal } = bench
@@ -45,11 +49,12 @@ export async function runPeers(bench: Bench): Promise<Section> {
       } else peers.push(started)
     }
     const accepted = new Map<PeerName, number>()
-    const measured = await measureInTurn([contenderOf(bench), ...peers.map(contenderOfPeer)], {
+    const [wholeOfIt, deciding] = contendersOf(bench)
+    const measured = await measureInTurn([wholeOfIt, deciding, ...peers.map(contenderOfPeer)], {
       ...options,
       warmUpSeconds: Math.min(options.seconds, WARM_UP_SECONDS),
       onRound(name, round, { load, micros, callsPerSecond }) {
-        if (name === OWN) noteAccepted(bench.proof, load.accepted)
+        if (name === OWN || name === DECIDING) noteAccepted(bench.proof, load.accepted)
         else accepted.set(name, (accepted.get(name) ?? 0) + (load.statuses.get(200) ?? 0))
         if (round === 0) return
         const each = Object.entries(micros).map(([part, value]) => `${part} ${value.toFixed(1)} µs`)
@@ -64,20 +69,32 @@ export async function runPeers(bench: Bench): Promise<Section> {
   }
 }
 
-function contenderOf({ system, accounts }: Bench): Contender & { name: Name } {
+type Named = Contender & { name: Name }
+
+function contendersOf({ system, accounts }: Bench): [whole: Named, deciding: Named] {
   const [gateway] = system.gateways
   if (gateway === undefined) throw new Error("there is no gateway")
-  return {
-    name: OWN,
-    url: gateway.url,
-    path: "/v1/charges",
-    accounts,
-    pids: () => ({ ...system.pids(), gateway: [gateway.pid] }),
-    settled: () => drained(system.redis),
-  }
+  const own = { url: gateway.url, path: "/v1/charges", accounts }
+  const pids = () => ({ ...system.pids(), gateway: [gateway.pid] })
+  const settled = () => drained(system.redis)
+  return [
+    { ...own, name: OWN, pids, settled },
+    {
+      ...own,
+      name: DECIDING,
+      pids: () => ({ gateway: [gateway.pid], redis: system.pids().redis }),
+      begin() {
+        const goOn = holdBackFlusher(system)
+        return () => {
+          goOn()
+          return settled()
+        }
+      },
+    },
+  ]
 }
 
-function contenderOfPeer({ name, url, accounts, pids }: Peer): Contender & { name: Name } {
+function contenderOfPeer({ name, url, accounts, pids }: Peer): Named {
   const store = name === "postgres" || name === "statement" ? "postgres" : "redis"
   return {
     name,
@@ -116,14 +133,11 @@ function describe({ measured, leftOut }: Contest): Section {
   return {
     title: "Other builds of the same charge",
     lines: [
-      "CPU µs per charge by process. The peers on Redis keep their records there and write none to",
-      "Postgres: what decides and records in Redis is compared, gateway and Redis. Against Postgres",
-      "alone everything of ours counts, the flusher and Postgres too.",
+      "CPU µs per charge by process. The builds on Redis keep their records there and write none to",
+      "Postgres. So they are compared with ours as far as Redis, while its flusher waits; the build on",
+      "Postgres with all of ours, the flusher and Postgres too.",
       "",
-      ...table(
-        ["", "charges/s", ...parts, "gateway + Redis", "all", "other programs, worst"],
-        rowsOf(figures),
-      ),
+      ...table(["", "charges/s", ...parts, "all", "other programs, worst"], rowsOf(figures)),
       ...leftOut.flatMap((sentence) => ["", sentence]),
     ],
     targets: PEER_NAMES.flatMap((name) => targetsOf(name, rounds)),
@@ -135,20 +149,18 @@ function rowsOf({ present, rounds, middle }: Figures): Row[] {
   return present.map((name) => {
     const has = (part: string) => rounds(name)[0]?.micros[part] !== undefined
     return [
-      name === OWN ? `**${OWN_TITLE}**` : PEER_TITLES[name],
+      name === OWN || name === DECIDING ? `**${TITLES[name]}**` : TITLES[name],
       whole(middle(name, (each) => each.callsPerSecond)),
       ...PARTS.map((part) =>
         has(part) ? middle(name, ({ micros }) => micros[part] ?? 0).toFixed(1) : "–",
       ),
-      has("redis") ? middle(name, (each) => sumOf(each, DECIDING)).toFixed(1) : "–",
-      middle(name, (each) => sumOf(each, PARTS)).toFixed(1),
+      middle(name, sumOf).toFixed(1),
       percent(Math.max(...rounds(name).map(({ foreignShare }) => foreignShare))),
     ]
   })
 }
 
 function picturesOf({ present, middle }: Figures): Picture[] {
-  const title = (name: Name) => (name === OWN ? OWN_TITLE : PEER_TITLES[name])
   return [
     bars({
       file: "cpu-per-charge.svg",
@@ -156,7 +168,7 @@ function picturesOf({ present, middle }: Figures): Picture[] {
       note: "µs by process; less is better. The builds on Redis write no record to Postgres.",
       series: PARTS.map((part) => PART_NAMES[part]),
       bars: present.map((name) => ({
-        name: title(name),
+        name: TITLES[name],
         parts: PARTS.map((part) => middle(name, ({ micros }) => micros[part] ?? 0)),
       })),
     }),
@@ -166,7 +178,7 @@ function picturesOf({ present, middle }: Figures): Picture[] {
       note: "One charge a call, closed loop; load generator and stores share the cores.",
       series: ["charges/s"],
       bars: present.map((name) => ({
-        name: title(name),
+        name: TITLES[name],
         parts: [middle(name, (each) => each.callsPerSecond)],
       })),
     }),
@@ -179,14 +191,13 @@ function targetsOf(name: PeerName, rounds: (name: Name) => readonly Measured[]):
   if (min === undefined || rounds(name).length === 0) return []
   const isWhole = name === "postgres"
   const ratios = rounds(name).map((peer, i) => {
-    const own = rounds(OWN)[i]
-    const ownMicros = own === undefined ? Number.NaN : sumOf(own, isWhole ? PARTS : DECIDING)
-    return sumOf(peer, PARTS) / ownMicros
+    const own = rounds(isWhole ? OWN : DECIDING)[i]
+    return own === undefined ? Number.NaN : sumOf(peer) / sumOf(own)
   })
-  const what = isWhole ? "everything of ours counted" : "gateway and Redis"
+  const what = isWhole ? "everything of ours counted" : "as far as Redis"
   return [atLeast(`charges per CPU-second, ours / ${PEER_TITLES[name]} (${what})`, ratios, min)]
 }
 
-function sumOf({ micros }: Measured, parts: readonly string[]): number {
-  return parts.reduce((sum, part) => sum + (micros[part] ?? 0), 0)
+function sumOf({ micros }: Measured): number {
+  return PARTS.reduce((sum, part) => sum + (micros[part] ?? 0), 0)
 }

@@ -85,7 +85,7 @@ export function createBatch(): Batch {
   const others = new Map<string, number>()
   const waiting: (Settle<ChargeOutcome> | Special)[] = []
   const amounts: Fen[] = []
-  let bytes = Buffer.allocUnsafe(8_192)
+  let bytes = Buffer.allocUnsafe(16_384)
   let length = 0
 
   return {
