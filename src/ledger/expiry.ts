@@ -35,16 +35,14 @@ export function createExpirer({ redis, openings, partition, log }: Deps) {
     if (due.length === 0) return 0
     const prefix = `${otherKeyPrefix(partition, generation)}h:`
     const states = await redis.mgetBuffer(...due.map((name) => prefix + name))
-    const outcomes = await Promise.all(
-      due.map((name, i) => {
-        const state = states[i]
-        if (!state) return null
-        const accountId = parseAccountId(`acct_${name.slice(0, 16)}`)
-        const hold = { accountId, name, generation, ...decodeHoldKeys(state) }
-        return batcher.voidHold(hold, { isExpiry: true, idempotency: null })
-      }),
-    )
-    return outcomes.filter((outcome) => outcome?.status === "voided").length
+    const voiding = due.flatMap((name, i) => {
+      const state = states[i]
+      if (!state) return []
+      const accountId = parseAccountId(`acct_${name.slice(0, 16)}`)
+      const hold = { accountId, name, generation, ...decodeHoldKeys(state) }
+      return [batcher.voidHold(hold, { isExpiry: true, idempotency: null })]
+    })
+    return (await Promise.all(voiding)).filter(({ status }) => status === "voided").length
   }
 }
 

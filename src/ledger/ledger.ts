@@ -1,4 +1,5 @@
 import { join } from "node:path"
+import type { Redis } from "ioredis"
 import type { Sql } from "../../db/connection.ts"
 import {
   loadPendingInstructions,
@@ -6,7 +7,7 @@ import {
 } from "../../db/queries/load-pending-instructions.ts"
 import { readKeySpending } from "../../db/queries/read-key-spending.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
-import { type AccountId, parseHoldId, partitionOf } from "../ids.ts"
+import { type AccountId, type HoldId, parseHoldId, partitionOf } from "../ids.ts"
 import { SETTLE_COMMAND_TIMEOUT_MS } from "../limits.ts"
 import { parseFen } from "../money.ts"
 import { type Batcher, createBatcher } from "./batcher.ts"
@@ -25,7 +26,7 @@ import type {
   VoidOutcome,
 } from "./items.ts"
 import { type Lag, readLag } from "./meta.ts"
-import { createOpenings } from "./opening.ts"
+import { createOpenings, type Openings } from "./opening.ts"
 import { isInstructionKind } from "./records.ts"
 import { connected, connectRedis } from "./redis.ts"
 import { createRevokeFile, settleLeftovers } from "./revokes.ts"
@@ -75,12 +76,7 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
   const { redisUrl, sql, dataDir, onBatch, log } = deps
   const openings = createOpenings(() => readOpening(sql))
   const { partitions } = await openings.reload()
-  const connect = (name: string) =>
-    connectRedis(redisUrl, { name, commandTimeoutMs: SETTLE_COMMAND_TIMEOUT_MS })
-  // Charges have a connection of their own: nothing else may delay a batch or its retry.
-  const [hot, cold] = [connect("fengate gateway"), connect("fengate gateway reads")]
-  await Promise.all([connected(hot, 5_000), connected(cold, 5_000)])
-
+  const { hot, cold } = await connect(redisUrl)
   const revokeDir = join(dataDir, "revokes")
   let isStopping = false
   const settling = settleLeftovers(revokeDir, {
@@ -105,8 +101,7 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
   return {
     charge: (item) => batcherOf(item.accountId).charge(item),
     hold: (item) => batcherOf(item.accountId).hold(item),
-    capture,
-    voidHold,
+    ...createResolutions({ openings, batcherOf }),
     seedCounter: createCounters({
       redis: cold,
       openings,
@@ -127,39 +122,51 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
     return batcher
   }
 
-  function capture(item: CaptureItem): Promise<CaptureOutcome> {
-    const hold = parseHoldId(item.holdId)
-    if (hold === null) return Promise.resolve({ status: "hold_not_found" })
-    if (isLost(hold)) return Promise.resolve({ status: "hold_lost" })
-    return batcherOf(hold.accountId).capture(hold, item)
-  }
-
-  function voidHold({ holdId, idempotency }: VoidItem): Promise<VoidOutcome> {
-    const hold = parseHoldId(holdId)
-    if (hold === null) return Promise.resolve({ status: "hold_not_found" })
-    if (isLost(hold)) return Promise.resolve({ status: "hold_lost" })
-    return batcherOf(hold.accountId).voidHold(hold, { isExpiry: false, idempotency })
-  }
-
-  /** A hold does not outlive its generation. */
-  function isLost({
-    accountId,
-    generation,
-  }: {
-    accountId: AccountId
-    generation: number
-  }): boolean {
-    const opened = openings.current()
-    if (opened === null) return false
-    return generation < (opened.generations[partitionOf(accountId, partitions)] ?? 0)
-  }
-
   async function stop(): Promise<void> {
     isStopping = true
     await settling
     await Promise.all(batchers.map((batcher) => batcher.stop()))
     hot.disconnect()
     cold.disconnect()
+  }
+}
+
+/** Charges have a connection of their own: nothing else may delay a batch or its retry. */
+async function connect(redisUrl: string): Promise<{ hot: Redis; cold: Redis }> {
+  const open = (name: string) =>
+    connectRedis(redisUrl, { name, commandTimeoutMs: SETTLE_COMMAND_TIMEOUT_MS })
+  const [hot, cold] = [open("fengate gateway"), open("fengate gateway reads")]
+  await Promise.all([connected(hot, 5_000), connected(cold, 5_000)])
+  return { hot, cold }
+}
+
+/** A hold does not outlive its generation: of one that is over, nothing is asked any more. */
+function createResolutions({
+  openings,
+  batcherOf,
+}: {
+  openings: Openings
+  batcherOf(accountId: AccountId): Batcher
+}): Pick<Ledger, "capture" | "voidHold"> {
+  return {
+    async capture(item) {
+      const hold = find(item.holdId)
+      return "status" in hold ? hold : batcherOf(hold.accountId).capture(hold, item)
+    },
+    async voidHold({ holdId, idempotency }) {
+      const hold = find(holdId)
+      if ("status" in hold) return hold
+      return batcherOf(hold.accountId).voidHold(hold, { isExpiry: false, idempotency })
+    },
+  }
+
+  function find(holdId: string): HoldId | { status: "hold_not_found" | "hold_lost" } {
+    const hold = parseHoldId(holdId)
+    if (hold === null) return { status: "hold_not_found" }
+    const opened = openings.current()
+    if (opened === null) return hold
+    const now = opened.generations[partitionOf(hold.accountId, opened.partitions)] ?? 0
+    return hold.generation < now ? { status: "hold_lost" } : hold
   }
 }
 

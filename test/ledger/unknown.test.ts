@@ -183,8 +183,8 @@ describe("a gateway that dies between its 503 and its revoke", () => {
       const lines = linesOf(child.stdout)
       expect(await lines.next()).toBe("ready")
       relay.holdReplies()
-      child.stdin.write("charge\n")
-      child.stdin.flush()
+      await child.stdin.write("charge\n")
+      await child.stdin.flush()
       expect(await lines.next()).toBe("unavailable")
       child.kill("SIGKILL")
       await child.exited
