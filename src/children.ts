@@ -4,6 +4,7 @@ import type { LeaveReason } from "./gateway/drain.ts"
 import type { Gathering } from "./gathering.ts"
 import { GATEWAY_STOP_TIMEOUT_MS, STOP_TIMEOUT_MS } from "./limits.ts"
 import { FromRole, readMessage, type ToRole } from "./messages.ts"
+import { passOnRedacted } from "./redact.ts"
 import type { Replaceable } from "./restarts.ts"
 
 export const ROLES = ["gateway", "flusher"] as const
@@ -29,12 +30,13 @@ export async function startRole(
     detached: true,
     stdin: "ignore",
     stdout: "inherit",
-    stderr: "inherit",
+    stderr: "pipe",
     ipc: (message) => void hear(readMessage(FromRole, message)),
     onDisconnect() {
       isConnected = false
     },
   })
+  void passOnRedacted(child.stderr, (text) => process.stderr.write(text))
   const tell = (message: ToRole): void => {
     if (isConnected) child.send(message)
   }

@@ -78,6 +78,8 @@ export const UNFLUSHED_RECORDS_MAX = 2_000_000
 export const YIELD_RECORDS_MIN = 20_000
 /** Half of what may wait at all: from there on the flusher has its time whatever happens. */
 export const YIELD_RECORDS_MAX = 1_000_000
+/** Records a second: more than one flusher and Postgres write on two busy cores (40,000, measured). */
+export const YIELD_RATE_MIN = 50_000
 export const YIELD_MS_MAX = 15_000
 /** So many times as long as the flush took: an eighth of its speed. */
 export const YIELD_FACTOR = 7

@@ -116,7 +116,7 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
     await tell(next, entries)
     const spentMs = performance.now() - startedAt
     if (!isBehind) await pause(FLUSH_INTERVAL_MS - spentMs)
-    else await pause(yielding.pauseMs({ spentMs, behind: await countBehind() }))
+    else await pause(yielding.pauseMs({ spentMs, ...(await readProgress()) }))
     return next
   }
 
@@ -140,9 +140,10 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
     ahead = { after: place.entryNumber, reading }
   }
 
-  async function countBehind(): Promise<number> {
+  async function readProgress(): Promise<{ behind: number; written: number }> {
     const meta = await readMeta(redis, partition)
-    return meta === null ? 0 : meta.written - meta.flushed
+    if (meta === null) return { behind: 0, written: 0 }
+    return { behind: meta.written - meta.flushed, written: meta.written }
   }
 
   async function locate(): Promise<Place> {
