@@ -1,3 +1,4 @@
+import { arrayText } from "../array.ts"
 import type { AuditRow } from "../audit.ts"
 import type { Sql } from "../connection.ts"
 import type { ListedCode } from "./list-codes.ts"
@@ -25,8 +26,8 @@ export function makeCodes(sql: Sql, made: NewCodes): Promise<ListedCode[]> {
       select c.id, c.code, ${amountFen}::bigint, ${totalUses}::integer,
         ${startsAt?.toISOString() ?? null}::text::timestamptz,
         ${expiresAt?.toISOString() ?? null}::text::timestamptz, ${note}::text
-      from unnest(${textArray(codes.map(({ id }) => id))}::text::text[],
-        ${textArray(codes.map(({ code }) => code))}::text::text[]) as c(id, code)
+      from unnest(${arrayText(codes.map(({ id }) => id))}::text::text[],
+        ${arrayText(codes.map(({ code }) => code))}::text::text[]) as c(id, code)
       returning *
     ), audited as (
       insert into audit_log (id, actor, action, target, details, request_id, address)
@@ -37,9 +38,4 @@ export function makeCodes(sql: Sql, made: NewCodes): Promise<ListedCode[]> {
       starts_at as "startsAt", expires_at as "expiresAt", enabled, note, created_at as "createdAt"
     from made order by id desc
   `
-}
-
-/** An array literal. Ids and codes hold no quote and no backslash: their alphabets have none. */
-function textArray(values: readonly string[]): string {
-  return `{${values.map((value) => `"${value}"`).join(",")}}`
 }

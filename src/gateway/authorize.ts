@@ -1,3 +1,4 @@
+import { IDEMPOTENCY_HEADER } from "../http/idempotency-key.ts"
 import type { Outgoing } from "../http/problem.ts"
 import { requestIdOf } from "../http/request-id.ts"
 import type { Charged, ChargeOutcome } from "../ledger/items.ts"
@@ -13,7 +14,6 @@ import {
   UNPRICED,
 } from "./call.ts"
 import { type Decision, decide } from "./decide.ts"
-import { IDEMPOTENCY_HEADER } from "./idempotency.ts"
 import type { CallRefused, Refusal } from "./refusals.ts"
 import { tellRate } from "./refuse.ts"
 

@@ -1,6 +1,8 @@
+import { IDEMPOTENCY_HEADER } from "../http/idempotency-key.ts"
 import type { Outgoing } from "../http/problem.ts"
 import { requestIdOf } from "../http/request-id.ts"
 import type { Charged, ChargeOutcome } from "../ledger/items.ts"
+import { UNAVAILABLE } from "../ledger/outcomes.ts"
 import { chargeIdOf, chargeText } from "./answer.ts"
 import type { Payer } from "./authenticate.ts"
 import {
@@ -24,9 +26,7 @@ import {
   learn,
   type PayerRefused,
   type Stale,
-  UNAVAILABLE,
 } from "./decide.ts"
-import { IDEMPOTENCY_HEADER } from "./idempotency.ts"
 import type { CallRefused, Refusal } from "./refusals.ts"
 import { tellRate } from "./refuse.ts"
 

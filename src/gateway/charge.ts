@@ -1,3 +1,4 @@
+import { IDEMPOTENCY_HEADER } from "../http/idempotency-key.ts"
 import type { Outgoing } from "../http/problem.ts"
 import { requestIdOf } from "../http/request-id.ts"
 import { writeCharge } from "./answer.ts"
@@ -10,7 +11,6 @@ import {
   UNPRICED,
   type Wish,
 } from "./call.ts"
-import { IDEMPOTENCY_HEADER } from "./idempotency.ts"
 import { tellRate } from "./refuse.ts"
 
 /** `POST /v1/charges`. */

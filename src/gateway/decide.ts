@@ -4,6 +4,7 @@ import { type AccountId, isAccountId } from "../ids.ts"
 import type { ApplyOutcome } from "../ledger/instructions.ts"
 import type { SpendingRefused, Unavailable } from "../ledger/items.ts"
 import type { Ledger } from "../ledger/ledger.ts"
+import { UNAVAILABLE } from "../ledger/outcomes.ts"
 import { AUTH_RELOADS_MAX, KEY_LOOKUP_MS } from "../limits.ts"
 import {
   type Authenticator,
@@ -79,8 +80,6 @@ export async function decide<Decided extends { readonly status: string }>(
     }
   }
 }
-
-export const UNAVAILABLE: Unavailable = { status: "unavailable" }
 
 export function isStale(outcome: { readonly status: string }): outcome is Stale {
   switch (outcome.status) {

@@ -1,4 +1,5 @@
 import { jsonBody } from "../http/body.ts"
+import { IDEMPOTENCY_HEADER, isIdempotencyKey } from "../http/idempotency-key.ts"
 import type { Outgoing } from "../http/problem.ts"
 import { requestIdOf } from "../http/request-id.ts"
 import { parseHoldId } from "../ids.ts"
@@ -26,7 +27,7 @@ import {
   type Wish,
 } from "./call.ts"
 import { type Claim, type Decision, decide } from "./decide.ts"
-import { asksOf, IDEMPOTENCY_HEADER, identify, isIdempotencyKey } from "./idempotency.ts"
+import { asksOf, identify } from "./idempotency.ts"
 import type { CallRefused, Refusal } from "./refusals.ts"
 import { tellRate } from "./refuse.ts"
 

@@ -1,12 +1,6 @@
 import type { Idempotency } from "../ledger/items.ts"
 import type { Payer } from "./authenticate.ts"
 
-export {
-  IDEMPOTENCY_HEADER,
-  IDEMPOTENCY_KEY_PATTERN,
-  isIdempotencyKey,
-} from "../http/idempotency-key.ts"
-
 export type KeyedRequest = {
   /** The Idempotency-Key, well formed. */
   key: string

@@ -1,6 +1,7 @@
 import { type TSchema, Type } from "@sinclair/typebox"
 import type { ErrorCode } from "../errors.ts"
 import { CLOSED, Cny, Fen, GivenFen, Time, text } from "../http/fields.ts"
+import { IDEMPOTENCY_KEY_PATTERN } from "../http/idempotency-key.ts"
 import { describe } from "../http/route.ts"
 import {
   BATCH_CHARGES_MAX,
@@ -9,7 +10,6 @@ import {
   HOLD_TTL_SECONDS_MAX,
   QUANTITY_MAX,
 } from "../limits.ts"
-import { IDEMPOTENCY_KEY_PATTERN } from "./idempotency.ts"
 
 const InterfaceId = Type.String({ minLength: 1, maxLength: 64, examples: ["user.login"] })
 const Calls = Type.Integer({ minimum: 0, description: "floor(available / price)" })

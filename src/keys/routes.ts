@@ -10,6 +10,7 @@ import {
   toPage,
   writeTimeCursor,
 } from "../http/paging.ts"
+import { pending } from "../http/pending.ts"
 import { createPlugin, describe } from "../http/route.ts"
 import { refuseField } from "../http/violations.ts"
 import { KEYS_PER_ACCOUNT_MAX } from "../limits.ts"
@@ -151,13 +152,6 @@ function tooManyKeys(): Problem {
 function notRotated(): Problem {
   return new Problem("billing_unavailable", {
     detail: "Nothing was changed: a rotation ends a secret on every gateway, which needs billing.",
-    headers: { "Retry-After": "1" },
-  })
-}
-
-function pending(advice: string): Problem {
-  return new Problem("billing_unavailable", {
-    detail: `The change is recorded and takes effect as soon as billing is back. ${advice}`,
     headers: { "Retry-After": "1" },
   })
 }

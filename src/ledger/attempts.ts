@@ -2,7 +2,7 @@ import type { Redis } from "ioredis"
 import { randomChars } from "../ids.ts"
 import { IDEMPOTENCY_TTL_MS, UNFLUSHED_RECORDS_MAX } from "../limits.ts"
 import type { Batch } from "./batch.ts"
-import { holdsKey, memoKey, metaKey, otherKeyPrefix, reversedKey, streamKey } from "./keys.ts"
+import { holdsKey, keyPrefix, memoKey, metaKey, reversedKey, streamKey } from "./keys.ts"
 import type { OpenedLedger } from "./opening.ts"
 import { runScript, type ScriptReply } from "./run-script.ts"
 
@@ -40,7 +40,7 @@ export function sendBatch(
     streamKey(partition, generation),
     memoKey(partition, generation, slot),
   ]
-  const prefix = otherKeyPrefix(partition, generation)
+  const prefix = keyPrefix(partition, generation)
   const accounts = pushAll(keys, `${prefix}a:`, batch.accounts())
   if (pushAll(keys, prefix, batch.others()) > 0) keys.push(holdsKey(partition, generation))
   return runScript(redis, opened.scripts.decide, {
@@ -71,7 +71,7 @@ export function sendRevoke(
     memoKey(partition, generation, slot),
     reversedKey(partition, generation),
   ]
-  const prefix = otherKeyPrefix(partition, generation)
+  const prefix = keyPrefix(partition, generation)
   const accounts = pushAll(keys, `${prefix}a:`, order.accounts)
   if (pushAll(keys, prefix, order.others) > 0) keys.push(holdsKey(partition, generation))
   return runScript(redis, opened.scripts.revoke, {

@@ -3,7 +3,7 @@ import { parseAccountId } from "../ids.ts"
 import { EXPIRIES_PER_SWEEP_MAX } from "../limits.ts"
 import { generationOf } from "./attempts.ts"
 import { createBatcher } from "./batcher.ts"
-import { holdsKey, otherKeyPrefix } from "./keys.ts"
+import { holdsKey, keyPrefix } from "./keys.ts"
 import type { Openings } from "./opening.ts"
 import { decodeHoldKeys } from "./records.ts"
 import type { RevokeFile } from "./revokes.ts"
@@ -33,7 +33,7 @@ export function createExpirer({ redis, openings, partition, log }: Deps) {
       ...(["-inf", nowMs, "LIMIT", 0, EXPIRIES_PER_SWEEP_MAX] as const),
     )
     if (due.length === 0) return 0
-    const prefix = `${otherKeyPrefix(partition, generation)}h:`
+    const prefix = `${keyPrefix(partition, generation)}h:`
     const states = await redis.mgetBuffer(...due.map((name) => prefix + name))
     const voiding = due.flatMap((name, i) => {
       const state = states[i]

@@ -5,42 +5,40 @@ import type { AccountId } from "../ids.ts"
  * meta carry the generation, so that nothing of an earlier life can be written into a later one.
  */
 
+/**
+ * What stands before the names of a partition's generation: accounts (`a:`), results (`r:`), counters
+ * (`k:`) and holds (`h:`) among them.
+ */
+export function keyPrefix(partition: number, generation: number): string {
+  return `{p${partition}}:${generation}:`
+}
+
 export function metaKey(partition: number): string {
   return `{p${partition}}:meta`
 }
 
 export function streamKey(partition: number, generation: number): string {
-  return `{p${partition}}:${generation}:stream`
+  return `${keyPrefix(partition, generation)}stream`
 }
 
 export function memoKey(partition: number, generation: number, slot: string): string {
-  return `{p${partition}}:${generation}:slot:${slot}`
-}
-
-/** What stands before the 16 characters of an account id in the name of its state. */
-export function accountKeyPrefix(partition: number, generation: number): string {
-  return `{p${partition}}:${generation}:a:`
+  return `${keyPrefix(partition, generation)}slot:${slot}`
 }
 
 export function accountKey(partition: number, generation: number, accountId: AccountId): string {
-  return accountKeyPrefix(partition, generation) + accountId.slice("acct_".length)
-}
-
-/** What stands before the names of results (`r:`), counters (`k:`) and holds (`h:`). */
-export function otherKeyPrefix(partition: number, generation: number): string {
-  return `{p${partition}}:${generation}:`
+  return `${keyPrefix(partition, generation)}a:${accountId.slice("acct_".length)}`
 }
 
 /** The open holds of a partition, by their expiry. */
 export function holdsKey(partition: number, generation: number): string {
-  return `{p${partition}}:${generation}:holds`
+  return `${keyPrefix(partition, generation)}holds`
 }
 
 /** The charges of a partition that were reversed. */
 export function reversedKey(partition: number, generation: number): string {
-  return `{p${partition}}:${generation}:reversed`
+  return `${keyPrefix(partition, generation)}reversed`
 }
 
 export function counterKey(partition: number, generation: number, keyId: string): string {
-  return `${otherKeyPrefix(partition, generation)}k:${keyId.slice("key_".length)}`
+  return `${keyPrefix(partition, generation)}k:${keyId.slice("key_".length)}`
 }

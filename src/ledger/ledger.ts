@@ -108,7 +108,7 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
       readSpending: (key) => readKeySpending(sql, key),
     }),
     raiseServices: (version) => raiseServices({ redis: cold, openings }, version),
-    applyPending: (accountId) => applyPending(accountId),
+    applyPending,
     readAccount: (accountId) => readAccount(cold, openings, accountId),
     health: () => readHealth(cold, openings, batchers),
     readLags: () =>

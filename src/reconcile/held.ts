@@ -1,5 +1,5 @@
 import type { Redis } from "ioredis"
-import { holdsKey, otherKeyPrefix } from "../ledger/keys.ts"
+import { holdsKey, keyPrefix } from "../ledger/keys.ts"
 import { decodeHeld } from "../ledger/records.ts"
 
 export type Held = {
@@ -17,7 +17,7 @@ export async function sumHolds(
 ): Promise<Held> {
   const byAccount = new Map<string, number>()
   const findings: string[] = []
-  const prefix = `${otherKeyPrefix(partition, generation)}h:`
+  const prefix = `${keyPrefix(partition, generation)}h:`
   for (let from = 0; ; from += HOLDS_PAGE) {
     const end = from + HOLDS_PAGE - 1
     const names = await redis.zrange(holdsKey(partition, generation), String(from), String(end))

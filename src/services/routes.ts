@@ -12,6 +12,7 @@ import {
   toPage,
   writeTimeCursor,
 } from "../http/paging.ts"
+import { pending } from "../http/pending.ts"
 import { createPlugin, describe } from "../http/route.ts"
 import {
   NewServiceKey,
@@ -107,11 +108,4 @@ export function serviceKeyRoutes({ guard, clientAddress, ...deps }: RouteDeps) {
 
 function noSuchKey(): Problem {
   return new Problem("not_found", { detail: "There is no such service key." })
-}
-
-function pending(advice: string): Problem {
-  return new Problem("billing_unavailable", {
-    detail: `The change is recorded and takes effect as soon as billing is back. ${advice}`,
-    headers: { "Retry-After": "1" },
-  })
 }

@@ -9,9 +9,9 @@ import {
   accountKey,
   counterKey,
   holdsKey,
+  keyPrefix,
   memoKey,
   metaKey,
-  otherKeyPrefix,
   reversedKey,
   streamKey,
 } from "../../src/ledger/keys.ts"
@@ -271,7 +271,7 @@ function slotKeys(slot: string): string[] {
 }
 
 function itemKeys({ accounts, others }: Packed): string[] {
-  const prefix = otherKeyPrefix(PARTITION, GENERATION)
+  const prefix = keyPrefix(PARTITION, GENERATION)
   const names = accounts.map((account) => `${prefix}a:${account}`)
   for (const other of others) names.push(prefix + other)
   return others.length > 0 ? [...names, holdsKey(PARTITION, GENERATION)] : names
@@ -282,11 +282,11 @@ export function keyOf(accountId: AccountId): string {
 }
 
 export function holdKeyOf(holdId: string): string {
-  return `${otherKeyPrefix(PARTITION, GENERATION)}h:${parseHoldId(holdId)?.name}`
+  return `${keyPrefix(PARTITION, GENERATION)}h:${parseHoldId(holdId)?.name}`
 }
 
 export function resultKeyOf(digest: string): string {
-  return `${otherKeyPrefix(PARTITION, GENERATION)}r:${digest}`
+  return `${keyPrefix(PARTITION, GENERATION)}r:${digest}`
 }
 
 export function encodeState(state: Partial<NewState>): Buffer {
