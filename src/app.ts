@@ -5,14 +5,13 @@ import { accountRoutes } from "./accounts/routes.ts"
 import { adminRoutes } from "./admin/routes.ts"
 import { changeRoutes } from "./changes/routes.ts"
 import type { Config } from "./config.ts"
-import type { ErrorCode } from "./errors.ts"
-import type { Verification } from "./gateway/authenticate.ts"
 import type { Interfaces } from "./gateway/interfaces.ts"
 import { createClientAddress } from "./http/address.ts"
 import { createAttempts } from "./http/attempts.ts"
 import { createGuard, type Guard } from "./http/authenticate.ts"
-import { createDoor, type RequireService } from "./http/door.ts"
-import { createEdge, type Routes } from "./http/edge.ts"
+import type { RequireCredential, RequireService } from "./http/door.ts"
+import { createEdge } from "./http/edge.ts"
+import type { Routes } from "./http/past-edge.ts"
 import { interfaceRoutes } from "./interfaces/routes.ts"
 import { keyRoutes } from "./keys/routes.ts"
 import type { Ledger } from "./ledger/ledger.ts"
@@ -36,7 +35,7 @@ export type AppDeps = {
   metrics: Pick<Metrics, "text" | "contentType">
   guard: Guard
   requireService: RequireService
-  verifyKey(headers: Headers): Verification | Promise<Verification>
+  requireCredential: RequireCredential
   /** What is answered past the framework. */
   routes: Routes
   /** The hot path, and whatever else is made outside. */
@@ -53,12 +52,7 @@ export function createApp(deps: AppDeps) {
   const clientAddress = createClientAddress(config.trustedProxies)
   const attempts = createAttempts(sql)
   const passwords = createPasswords()
-  const requireCredential = createDoor({
-    guard,
-    requireService,
-    verifyKey: (headers) => codeOf(deps, headers),
-  })
-  const app = createEdge({ log, requireCredential, routes: deps.routes })
+  const app = createEdge({ log, requireCredential: deps.requireCredential, routes: deps.routes })
   for (const plugin of plugins) app.use(plugin)
   return app
     .use(
@@ -82,12 +76,6 @@ export function createApp(deps: AppDeps) {
     .use(adminRoutes({ sql, guard, clientAddress }))
     .use(operationRoutes({ sql, ledger, metrics, metricsToken, clientAddress }))
     .use(documentRoutes({ app, version: VERSION }))
-}
-
-async function codeOf({ verifyKey }: AppDeps, headers: Headers): Promise<ErrorCode | null> {
-  const { status } = await verifyKey(headers)
-  if (status === "verified" || status === "service") return null
-  return status === "unavailable" ? "billing_unavailable" : status
 }
 
 export function createAppGuard({ sql, publicUrl }: { sql: Sql; publicUrl: string }): Guard {

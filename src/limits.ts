@@ -40,7 +40,7 @@ export const BATCH_ITEMS_MAX = 128
 /** How long a batch may be without an answer before its callers get 503 and it is revoked. */
 export const BATCH_DEADLINE_MS = 230
 /** How long a batch waits to become as large as usual; where few are usual, it does not wait. */
-export const LINGER_MS_MAX = 2
+export const LINGER_MS_MAX = 1
 export const LINGER_ITEMS_MIN = 16
 /** How long a call may wait before it is sent: for one batch before its own. */
 export const QUEUE_WAIT_MS = 200

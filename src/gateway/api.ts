@@ -1,6 +1,6 @@
 import { Elysia } from "elysia"
 import type { AddressSource, Reached } from "../http/address.ts"
-import { createPastEdge, type EdgeServer } from "../http/edge.ts"
+import type { EdgeServer, PastEdge } from "../http/past-edge.ts"
 import type { Outgoing } from "../http/problem.ts"
 import { type HeaderMap, requestIdOf } from "../http/request-id.ts"
 import type { Ledger } from "../ledger/ledger.ts"
@@ -17,6 +17,7 @@ import { createWatch } from "./watch.ts"
 
 export type ApiDeps = FailureDeps & {
   steps: HoldCallSteps & { ledger: Pick<Ledger, "capture" | "voidHold"> }
+  pastEdge: PastEdge
   reached(request: Request, server: AddressSource): Reached
   log(message: string): void
 }
@@ -25,17 +26,17 @@ type Incoming = { request: Request; set: Outgoing; server: EdgeServer | null }
 
 /** `ANY /api/…`: the gateway itself. */
 export function createApi(deps: ApiDeps) {
-  const { steps, reached, unpaid, metrics, log } = deps
+  const { steps, pastEdge, reached, unpaid, metrics, log } = deps
   const tell = createSparingLog(log)
   const forward = createForward(createWatch())
   const { settle, stop } = createSettle({ ledger: steps.ledger, unpaid, tell })
   const answerFailure = createFailures(deps, tell)
-  const pastEdge = createPastEdge(api, log)
+  const past = pastEdge("/api/*", api)
   // Its routes stand in the document, and answer where the server's own are not: as it stops.
   const plugin = new Elysia({ name: "api", normalize: false })
-    .all("/api", ({ request, server }) => pastEdge(request, server), ROUTE)
-    .all("/api/*", ({ request, server }) => pastEdge(request, server), ROUTE)
-  return { plugin, routes: { "/api": pastEdge, "/api/*": pastEdge }, stop }
+    .all("/api", ({ request, server }) => past(request, server), ROUTE)
+    .all("/api/*", ({ request, server }) => past(request, server), ROUTE)
+  return { plugin, routes: { "/api": past, "/api/*": past }, stop }
 
   /**
    * A call, top to bottom: who makes it, and whether the balance covers it; then the upstream; then

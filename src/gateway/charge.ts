@@ -13,17 +13,11 @@ import {
 } from "./call.ts"
 import { tellRate } from "./refuse.ts"
 
+type Incoming = { request: Request; body: Wish; set: Outgoing }
+
 /** `POST /v1/charges`. */
 export function createCharge({ steps, metrics, refuser }: CallDeps) {
-  return async function charge({
-    request,
-    body,
-    set,
-  }: {
-    request: Request
-    body: Wish
-    set: Outgoing
-  }): Promise<string> {
+  return async function charge({ request, body, set }: Incoming): Promise<string> {
     const startedAt = performance.now()
     const call = {
       request,

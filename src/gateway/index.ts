@@ -1,5 +1,6 @@
 import { Elysia } from "elysia"
 import { createJsonBody, jsonBody } from "../http/body.ts"
+import { createBodyOf, type PastEdge } from "../http/past-edge.ts"
 import { BATCH_BODY_BYTES_MAX } from "../limits.ts"
 import { createAuthorize } from "./authorize.ts"
 import { createBalance } from "./balance.ts"
@@ -28,6 +29,7 @@ import type { ReadTokenBalance } from "./token-balance.ts"
 export type GatewayDeps = CallDeps & {
   /** The balance of an access token's account, for callers that are people and not keys. */
   readTokenBalance: ReadTokenBalance
+  pastEdge: PastEdge
 }
 
 const CREDENTIAL_ERRORS = [
@@ -58,12 +60,24 @@ const HOLD_ERRORS = [
 ] as const
 const KEYS = [{ apiKey: [] }, { serviceKey: [] }]
 
-/** The hot path: what an API key or a service key may call. */
+/**
+ * The hot path: what an API key or a service key may call. The hottest of it is a route of the
+ * server itself; the framework's stands in the document, and answers while the server stops.
+ */
 export function createGateway(deps: GatewayDeps) {
+  const charge = createCharge(deps)
+  const bodyOf = createBodyOf(jsonBody, ChargeRequestBody)
+  const POST = deps.pastEdge("/v1/charges", async ({ request, set }) =>
+    charge({ request, set, body: await bodyOf(request) }),
+  )
+  return { plugin: createPlugin(deps, charge), routes: { "/v1/charges": { POST } } }
+}
+
+function createPlugin(deps: GatewayDeps, charge: ReturnType<typeof createCharge>) {
   const { hold, capture, release } = createHolds(deps)
   const { authorize, authorizeBehind } = createAuthorize(deps)
   return new Elysia({ name: "gateway", normalize: false })
-    .post("/v1/charges", createCharge(deps), {
+    .post("/v1/charges", charge, {
       parse: jsonBody,
       body: ChargeRequestBody,
       ...describeCall({

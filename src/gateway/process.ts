@@ -11,21 +11,24 @@ import type { Config } from "../config.ts"
 import { within } from "../deadline.ts"
 import type { Figures } from "../figures.ts"
 import { createClientAddress, createReached } from "../http/address.ts"
+import type { Guard } from "../http/authenticate.ts"
+import { createDoor, type RequireCredential } from "../http/door.ts"
+import { createPastEdge } from "../http/past-edge.ts"
 import { createLedger, type Ledger } from "../ledger/ledger.ts"
 import { GATEWAY_READY_MS, POSTGRES_CONNECTIONS_MAX } from "../limits.ts"
 import { createLog, type Log } from "../log.ts"
-import { createMetrics, type MetricsDeps } from "../metrics.ts"
+import { createMetrics, type Metrics, type MetricsDeps } from "../metrics.ts"
 import { readLedgerFigures } from "../operations/ledger-figures.ts"
 import { createApi } from "./api.ts"
 import { createAuthenticator } from "./authenticate.ts"
 import type { CallSteps } from "./call.ts"
 import { createDrain, type LeaveReason } from "./drain.ts"
 import { createGateway } from "./index.ts"
-import { createInterfaces } from "./interfaces.ts"
+import { createInterfaces, type Interfaces } from "./interfaces.ts"
 import { createRefuser } from "./refuse.ts"
-import { createRequireService } from "./require-service.ts"
+import { createRequireService, createVerifyKey } from "./require-service.ts"
 import { createTokenBalance } from "./token-balance.ts"
-import { createUnpaid } from "./unpaid.ts"
+import { createUnpaid, type Unpaid } from "./unpaid.ts"
 
 export type RunningGateway = {
   app: ReturnType<typeof createApp>
@@ -69,14 +72,13 @@ export async function startGateway(
   const clientAddress = createClientAddress(config.trustedProxies)
   const addressOf = (request: Request) => clientAddress(request, app.server)
   const steps = await createSteps({ sql, ledger, addressOf, log })
-  const { prices: interfaces, authenticator, readAccount, applyPending } = steps
+  const { prices: interfaces, authenticator } = steps
   const unpaid = createUnpaid({ addUnpaid: (counts) => addUnpaid(sql, counts), log })
-  const refuser = createRefuser({ publicUrl: config.publicUrl, unpaid })
   const guard = createAppGuard({ sql, publicUrl: config.publicUrl })
-  const readTokenBalance = createTokenBalance({ guard, readAccount, applyPending })
-  const gateway = createGateway({ steps, metrics, refuser, readTokenBalance })
-  const reached = createReached(config.trustedProxies)
-  const api = createApi({ steps, refuser, unpaid, metrics, reached, log })
+  const requireService = createRequireService(authenticator)
+  const verifyKey = createVerifyKey(authenticator)
+  const requireCredential = createDoor({ guard, requireService, verifyKey })
+  const hot = createHotPath({ config, steps, metrics, unpaid, guard, requireCredential, log })
   const drain = createDrain({ host: config.host, noticeMs: config.stopNoticeMs, log })
   const app = createApp({
     config,
@@ -86,10 +88,10 @@ export async function startGateway(
     interfaces,
     metrics,
     guard,
-    requireService: createRequireService(authenticator),
-    verifyKey: authenticator.verify,
-    routes: api.routes,
-    plugins: [gateway, api.plugin, ...plugins],
+    requireService,
+    requireCredential,
+    routes: hot.routes,
+    plugins: [...hot.plugins, ...plugins],
     log,
   })
   // Not before: the others on the port decide while this one cannot yet.
@@ -102,11 +104,37 @@ export async function startGateway(
   /** Requests in flight finish first; then what they need may go. */
   async function stop(): Promise<void> {
     await app.stop()
-    await api.stop()
+    await hot.stop()
     await interfaces.stop()
     await unpaid.stop()
     await ledger.stop()
     await Promise.all([sql.end({ timeout: 5 }), database.sql.end({ timeout: 5 })])
+  }
+}
+
+type HotPathDeps = {
+  config: Config
+  steps: CallSteps & { prices: Interfaces }
+  metrics: Metrics
+  unpaid: Unpaid
+  guard: Guard
+  requireCredential: RequireCredential
+  log: Log
+}
+
+/** What keys may call. */
+function createHotPath({ config, guard, requireCredential, ...deps }: HotPathDeps) {
+  const { steps, unpaid, log } = deps
+  const refuser = createRefuser({ publicUrl: config.publicUrl, unpaid })
+  const pastEdge = createPastEdge({ requireCredential, log })
+  const readTokenBalance = createTokenBalance({ guard, ...steps })
+  const gateway = createGateway({ ...deps, refuser, readTokenBalance, pastEdge })
+  const reached = createReached(config.trustedProxies)
+  const api = createApi({ ...deps, refuser, pastEdge, reached })
+  return {
+    routes: { ...gateway.routes, ...api.routes },
+    plugins: [gateway.plugin, api.plugin],
+    stop: api.stop,
   }
 }
 

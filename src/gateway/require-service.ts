@@ -1,4 +1,4 @@
-import { Problem } from "../errors.ts"
+import { type ErrorCode, Problem } from "../errors.ts"
 import type { Authenticator, VerifiedService } from "./authenticate.ts"
 
 /**
@@ -24,5 +24,14 @@ export function createRequireService({ verify }: Pick<Authenticator, "verify">) 
           detail: "Send a service key that is valid, as Authorization: Bearer fs_….",
         })
     }
+  }
+}
+
+/** What is wrong with a request's credential; null where it is an API key or a service key that is valid. */
+export function createVerifyKey({ verify }: Pick<Authenticator, "verify">) {
+  return async function verifyKey(headers: Headers): Promise<ErrorCode | null> {
+    const { status } = await verify(headers)
+    if (status === "verified" || status === "service") return null
+    return status === "unavailable" ? "billing_unavailable" : status
   }
 }

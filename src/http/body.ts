@@ -1,7 +1,7 @@
 import { Problem } from "../errors.ts"
 import { BODY_BYTES_MAX, JSON_DEPTH_MAX, JSON_SHALLOW_BYTES } from "../limits.ts"
 
-type BodyReader = (context: { request: Request }, contentType: string) => Promise<unknown>
+export type BodyReader = (context: { request: Request }, contentType: string) => Promise<unknown>
 
 /** Reads a JSON body of up to `BODY_BYTES_MAX`; goes into a route as `parse: jsonBody`. */
 export const jsonBody = createJsonBody(BODY_BYTES_MAX)

@@ -1,5 +1,6 @@
 import { type ErrorCode, Problem } from "../errors.ts"
 import type { Guard } from "./authenticate.ts"
+import { isAboutContent } from "./failure.ts"
 import { KEY_ROUTES, OPEN_ROUTES, SERVICE_ROUTES } from "./open-routes.ts"
 
 /** Answers with a code what is wrong with a request's API key, or null where it is good. */
@@ -32,3 +33,17 @@ export function createDoor({ guard, verifyKey, requireService }: DoorDeps) {
 }
 
 export type RequireCredential = ReturnType<typeof createDoor>
+
+/**
+ * Why a request is refused: where its content does not fit, the check of its credential goes first,
+ * and what that throws is the reason.
+ */
+export async function closedFirst(error: unknown, check: () => Promise<void>): Promise<unknown> {
+  if (!isAboutContent(error)) return error
+  try {
+    await check()
+  } catch (earlier) {
+    return earlier
+  }
+  return error
+}
