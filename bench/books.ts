@@ -1,7 +1,7 @@
 import { readOpening } from "../db/queries/read-opening.ts"
 import type { AccountId } from "../src/ids.ts"
 import { accountKey } from "../src/ledger/keys.ts"
-import { decodeAccount } from "../src/ledger/records.ts"
+import { decodeAccount } from "../src/ledger/states.ts"
 import { auditBooks } from "../src/reconcile/audit.ts"
 import type { Account } from "./seed.ts"
 import type { System } from "./system.ts"

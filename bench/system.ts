@@ -7,7 +7,7 @@ import { migrate } from "../db/migrate.ts"
 import { UPSTREAM_CALLS } from "../src/children.ts"
 import { startEmbeddedStores } from "../src/embedded/index.ts"
 import { freePort } from "../src/embedded/processes.ts"
-import { startKeeper } from "../src/ledger/open.ts"
+import { startKeeper } from "../src/recovery/keeper.ts"
 import { connected, connectRedis } from "../src/ledger/redis.ts"
 import { answering, startProgram } from "./programs.ts"
 

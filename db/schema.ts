@@ -9,6 +9,7 @@ import {
   primaryKey,
   smallint,
   text,
+  uniqueIndex,
 } from "drizzle-orm/pg-core"
 import { count, fen, moment } from "./columns.ts"
 
@@ -35,13 +36,119 @@ export const ledger = pgTable("ledger", {
 export const partitions = pgTable("partitions", {
   partition: integer("partition").primaryKey(),
   generation: integer("generation").notNull().default(0),
+  /** The highest generation that anybody has begun to build; from there on a claim begins. */
+  claimed: integer("claimed").notNull().default(0),
   isOpen: boolean("is_open").notNull().default(false),
   entryNumber: count("entry_number").default(0),
   entryId: text("entry_id").notNull().default(""),
   records: count("records").default(0),
   flushedAt: moment("flushed_at"),
   stoppedBecause: text("stopped_because"),
+  /** The opening number of the scripts that this partition's node runs. */
+  opening: bigint("opening", { mode: "number" }).notNull().default(0),
+  /** The last entry, and the records written, that Redis had when it was opened. */
+  openedEntry: count("opened_entry").default(0),
+  openedRecords: count("opened_records").default(0),
+  /** Postgres was restored: what Redis knows better is flushed before anything is instructed. */
+  isRefilling: boolean("is_refilling").notNull().default(false),
+  /** Of the hash chain over the records above `chainStart`: its last hash, in hex. */
+  chainHead: text("chain_head").notNull().default(""),
+  chainStart: count("chain_start").default(0),
 })
+
+/** Each generation of a partition: with which record it began, and how it ended. */
+export const generations = pgTable(
+  "generations",
+  {
+    partition: integer("partition").notNull(),
+    generation: integer("generation").notNull(),
+    recordsBefore: count("records_before"),
+    openedAt: moment("opened_at").notNull().defaultNow(),
+    /** Number of its last entry, and of all records then; null while it runs. */
+    lastEntry: bigint("last_entry", { mode: "number" }),
+    lastRecords: bigint("last_records", { mode: "number" }),
+    endedAt: moment("ended_at"),
+  },
+  (table) => [primaryKey({ columns: [table.partition, table.generation] })],
+)
+
+/** What a process saw in Redis that is not there any more, until the keeper has acted on it. */
+export const losses = pgTable(
+  "losses",
+  {
+    partition: integer("partition").notNull(),
+    generation: integer("generation").notNull(),
+    /** The opening at which it was found to be missing. */
+    opening: bigint("opening", { mode: "number" }).notNull(),
+    /** The highest entry that was seen, and the records written by then. */
+    entryNumber: count("entry_number"),
+    records: count("records"),
+    /** Where the generation stood at that opening, or at its end. */
+    hadEntry: count("had_entry"),
+    hadRecords: count("had_records"),
+    at: moment("at").notNull().defaultNow(),
+    handled: boolean("handled").notNull().default(false),
+  },
+  (table) => [primaryKey({ columns: [table.partition, table.generation, table.opening] })],
+)
+
+/** What went wrong with a store, for the operator: never deleted. */
+export const incidents = pgTable(
+  "incidents",
+  {
+    id: bigint("id", { mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
+    partition: integer("partition").notNull(),
+    generation: integer("generation").notNull(),
+    kind: text("kind").notNull(),
+    /** The entries that are meant, and how many records; null where it is about none. */
+    fromEntry: bigint("from_entry", { mode: "number" }),
+    throughEntry: bigint("through_entry", { mode: "number" }),
+    records: bigint("records", { mode: "number" }),
+    detail: text("detail").notNull(),
+    at: moment("at").notNull().defaultNow(),
+  },
+  (table) => [
+    uniqueIndex("incidents_of_entries").on(
+      table.partition,
+      table.generation,
+      table.kind,
+      table.fromEntry,
+    ),
+  ],
+)
+
+/**
+ * What a rebuild of Redis gives back of requests with an Idempotency-Key: those of the last 24 h
+ * whose charge stands. The record itself says the rest.
+ */
+export const idempotencyResults = pgTable(
+  "idempotency_results",
+  {
+    accountId: text("account_id").notNull(),
+    seq: count("seq"),
+    partition: integer("partition").notNull(),
+    at: moment("at").notNull(),
+    digest: text("digest").notNull(),
+    /** 6 bytes, in base64: text in Postgres holds no zero byte. */
+    fingerprint: text("fingerprint").notNull(),
+    heldFen: fen("held_fen"),
+  },
+  (table) => [
+    primaryKey({ columns: [table.accountId, table.seq] }),
+    index("idempotency_results_at").on(table.partition, table.at),
+  ],
+)
+
+/** Leaves of the hash chain whose record was erased: the chain goes on over them. */
+export const erasedLeaves = pgTable(
+  "erased_leaves",
+  {
+    partition: integer("partition").notNull(),
+    position: count("position"),
+    leaf: text("leaf").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.partition, table.position] })],
+)
 
 /** Every change of every balance. Partitioned by month in the migration; immutable. */
 export const changeRecords = pgTable(
@@ -92,6 +199,8 @@ export const accountSnapshots = pgTable(
     instructionNumber: integer("instruction_number").notNull(),
     authVersion: integer("auth_version").notNull(),
     status: text("status").notNull(),
+    /** Of the leaves of its records, in hex; came with the instruction that opened the account. */
+    chainKey: text("chain_key").notNull().default(""),
   },
   (table) => [
     index("account_snapshots_partition").on(table.partition),
@@ -123,6 +232,17 @@ export const usageHourly = pgTable(
   },
   (table) => [primaryKey({ columns: [table.accountId, table.hour, table.keyId, table.interface] })],
 )
+
+/** Each time that the books were recomputed from nothing, and what was found. */
+export const reconciliationRuns = pgTable("reconciliation_runs", {
+  id: text("id").primaryKey(),
+  startedAt: moment("started_at").notNull().defaultNow(),
+  finishedAt: moment("finished_at"),
+  accounts: count("accounts").default(0),
+  records: count("records").default(0),
+  driftFen: fen("drift_fen").default(0),
+  findings: text("findings").array().notNull().default(sql`'{}'`),
+})
 
 /** How far the books have been proven (src/reconcile): records at or below the position are final. */
 export const reconciliation = pgTable("reconciliation", {

@@ -10,7 +10,8 @@
 --       holds       zset    open holds by their expiry; named only where there are others
 -- ARGV  generation  the life of the partition that the gateway knows
 --       partitions  their number, fixed for a generation
---       unflushed   records written and not flushed from which on charges and holds are refused
+--       unflushed   records written and not flushed from which on charges and holds are refused; captures
+--                   from twice as many on. 0: Redis is short of memory, charges and holds are refused
 --       slot        the slot's name, for the entry
 --       batch       1, 2, 3 … per slot
 --       entry       8 random bytes that name the entry
@@ -18,7 +19,8 @@
 --                   and what the flags announce (lua/README.md)
 --       accounts    how many of KEYS are accounts
 --       kept        ms for which the result of a keyed request, and a resolved hold, are kept
--- RETURN done        reply: batch time in ms, then per item outcome, balance, held, number (and more)
+-- RETURN done        reply: batch time in ms, the last entry's number, records written, its id; then per
+--                    item outcome, balance, held, number (and more)
 --        fenced      this Redis is not the generation that the gateway knows: nothing was written
 --        slot_closed no such slot: nothing was written
 --        barred      the batch was revoked, or a later one was decided: nothing was written
@@ -33,8 +35,8 @@
 local META, ACCOUNT, ITEM = "<I4I2I8I8I8I8c8I8I4", "<I8I8I8I4I4B", "<I2I2I8I4I2"
 local REPLY, RECORD = "<BI8I8I8", "<c16BI8I8I8I2"
 -- Balance, held and number stand first in a state; what follows them stays as it was.
-local MONEY, MONEY_BYTES, KIND_CHARGE, KIND_CAPTURE = "<I8I8I8", 24, 1, 2
-local OPEN, FROZEN = 1, 2
+local MONEY, MONEY_BYTES, OPEN, FROZEN = "<I8I8I8", 24, 1, 2
+local KIND_CHARGE, KIND_CAPTURE, KIND_KEYED_CHARGE, KIND_KEYED_CAPTURE = 1, 2, 3, 4
 local pack, unpack_from, sub = struct.pack, struct.unpack, string.sub
 
 local stream, memo_key, account_count = KEYS[2], KEYS[3], tonumber(ARGV[8])
@@ -55,7 +57,7 @@ end
 if batch ~= decided + 1 then return { "ahead" } end
 -- A capture's upstream has run: it may pass up to twice the bound.
 local unflushed, bound = written - flushed, tonumber(ARGV[3])
-if unflushed >= 2 * bound then return { "saturated" } end
+if bound > 0 and unflushed >= 2 * bound then return { "saturated" } end
 local is_saturated = unflushed >= bound
 
 local time = redis.call("TIME")
@@ -179,6 +181,11 @@ local function open_specials()
     return { 7, b, h, number, amount, then_at, tail }
   end
 
+  -- What a rebuild needs of a keyed request stands in its record.
+  local function keyed(place, print, held_then)
+    return pack("<c16c6I8", name_of(place), print, held_then)
+  end
+
   local function remember(place, state, print, i, number, amount, when, tail)
     keep(place, pack(RESULT, state, 0, print, balance[i], held[i], number, amount, when) .. tail)
     is_fresh[place] = true
@@ -218,8 +225,12 @@ local function open_specials()
     end
     if verb == CHARGE then
       balance[i], seq[i] = before - amount, seq[i] + 1
-      record(i, KIND_CHARGE, amount, details)
-      if key_place > 0 then remember(key_place, CHARGED, print, i, seq[i], amount, now, "") end
+      if key_place > 0 then
+        record(i, KIND_KEYED_CHARGE, amount, keyed(key_place, print, h) .. details)
+        remember(key_place, CHARGED, print, i, seq[i], amount, now, "")
+      else
+        record(i, KIND_CHARGE, amount, details)
+      end
       return { 0, balance[i], h, seq[i], amount, now, "", left, reset }
     end
     held[i] = h + amount
@@ -258,9 +269,13 @@ local function open_specials()
     local taken = verb == VOID and 0 or amount > 0 and amount or reserved
     local details = sub(hold, HOLD_BYTES + 1)
     held[i] = h - reserved
+    local is_run = run_place > 0 and name_of(run_place) == run_name and read(run_place)
+    local first = is_run and sub(is_run, 3, 8)
     if taken > 0 then
       balance[i], seq[i] = b - taken, seq[i] + 1
-      record(i, KIND_CAPTURE, taken, details)
+      local named = key_place > 0 and keyed(key_place, print, held[i])
+        or first and keyed(run_place, first, held[i])
+      record(i, named and KIND_KEYED_CAPTURE or KIND_CAPTURE, taken, (named or "") .. details)
     end
     local is_counted = counter_place > 0 and name_of(counter_place) == counter_name
     if is_counted then give_back(counter_place, hold_day, hold_month, version, reserved - taken) end
@@ -273,13 +288,10 @@ local function open_specials()
       keep(hold_place, pack("B", now_is) .. sub(hold, 2))
       is_fresh[hold_place] = true
     end
-    if run_place > 0 and name_of(run_place) == run_name and read(run_place) then
-      local _, _, first = unpack_from(RESULT, read(run_place))
-      if taken > 0 then
-        remember(run_place, CHARGED, first, i, seq[i], taken, now, "")
-      else
-        value[run_place], kept[run_place], deleted[run_place] = false, nil, true
-      end
+    if first and taken > 0 then
+      remember(run_place, CHARGED, first, i, seq[i], taken, now, "")
+    elseif first then
+      value[run_place], kept[run_place], deleted[run_place] = false, nil, true
     end
     local tail = verb == CAPTURE and details or ""
     if key_place > 0 then
@@ -328,8 +340,6 @@ while at <= bytes do
     answers[answer_count] = pack(REPLY, outcome, balance[i] or 0, held[i] or 0, number or 0)
   end
 end
-local reply = pack("<I8", now) .. table.concat(answers)
-
 if record_count > 0 then
   local id = redis.call("XADD", stream, "NOMKSTREAM", ARGV[1] .. "-*", "id", ARGV[6],
     "prev", entry_before, "slot", ARGV[4], "batch", ARGV[5],
@@ -338,8 +348,10 @@ if record_count > 0 then
   entry_number, entry_before = entry_number + 1, ARGV[6]
 end
 -- From here on the batch must succeed: everything was read and checked, and the append is written.
+written = written + record_count
+local reply = pack("<I8I8I8c8", now, entry_number, written, entry_before) .. table.concat(answers)
 local writes = {
-  KEYS[1], pack(META, generation, partitions, now, written + record_count, flushed, entry_number,
+  KEYS[1], pack(META, generation, partitions, now, written, flushed, entry_number,
     entry_before, entry_flushed, services),
   memo_key, pack("<I8", batch) .. reply,
 }

@@ -3,6 +3,7 @@
 --
 -- KEYS  meta        string  absent, or of an earlier generation
 --       stream      stream  of the new generation; its genesis entry is <generation>-0
+--       claim       string  the generation that is being built
 -- ARGV  generation  the one that was claimed in Postgres
 --       partitions  their number, fixed for a generation
 --       records     change records that Postgres has, so that written and flushed begin equal
@@ -10,11 +11,14 @@
 --       clock       the last time used before, in ms; this generation's clock does not go below it
 --       services    version of the service keys
 -- RETURN opened      scripts may run now
---        fenced      a generation as high as this one is open, or the stream is not there
+--        fenced      a generation as high as this one is open, another one is being built, or the stream is
+--                    not there
 local META = "<I4I2I8I8I8I8c8I8I4"
 local generation = tonumber(ARGV[1])
 local meta = redis.call("GET", KEYS[1])
 if meta and struct.unpack("<I4", meta) >= generation then return { "fenced" } end
+local claim = redis.call("GET", KEYS[3])
+if not claim or struct.unpack("<I4", claim) ~= generation then return { "fenced" } end
 if redis.call("EXISTS", KEYS[2]) == 0 then return { "fenced" } end
 
 local records = tonumber(ARGV[3])

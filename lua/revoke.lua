@@ -51,7 +51,7 @@ if #memo == 8 then return { "revoked" } end
 local time = redis.call("TIME")
 local now = math.max(time[1] * 1000 + math.floor(time[2] / 1000), clock)
 local reply = sub(memo, 9)
-local decided_at, answer_at = unpack_from("<I8", reply)
+local decided_at, answer_at = unpack_from("<I8", reply), 33
 
 local account = {}
 for i = 1, account_count do

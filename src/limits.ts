@@ -154,6 +154,8 @@ export const KEY_CACHE_ENTRIES_MAX = 200_000
 /** How often one call learns an auth version anew before it is refused. */
 export const AUTH_RELOADS_MAX = 3
 export const KEEPER_INTERVAL_MS = 250
+/** Accounts, or results, that a rebuild reads and writes at a time. */
+export const REBUILD_PAGE = 1_000
 export const KEEPER_ATTEMPT_MS = 10_000
 /** How long a call waits for Postgres to say whose key it carries. */
 export const KEY_LOOKUP_MS = 400

@@ -1,12 +1,24 @@
 import type { Sql } from "../connection.ts"
 
-/** Notes that a claimed generation runs in Redis; from then on a Redis without it has lost data. */
+/**
+ * Notes that a generation runs in Redis, under which opening of its node, and where its stream stood
+ * then. From here on processes use it, and a Redis without it has lost data.
+ */
 export async function markOpen(
   sql: Sql,
-  { partition, generation }: { partition: number; generation: number },
+  opened: {
+    partition: number
+    generation: number
+    opening: number
+    entryNumber: number
+    records: number
+  },
 ): Promise<void> {
+  const { partition, generation, opening, entryNumber, records } = opened
   await sql`
-    update partitions set is_open = true
+    update partitions
+    set is_open = true, opening = ${opening}, opened_entry = ${entryNumber},
+      opened_records = ${records}
     where partition = ${partition} and generation = ${generation}
   `
 }

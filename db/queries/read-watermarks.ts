@@ -1,9 +1,11 @@
 import type { Sql } from "../connection.ts"
 
-/** How far Postgres has the stream of one partition. */
+/** How far Postgres has the stream of one partition, and how that was opened in Redis. */
 export type Watermark = {
   partition: number
   generation: number
+  /** The highest generation that anybody has begun to build. */
+  claimed: number
   /** Whether the generation was ever opened in Redis; until then there is nothing to lose. */
   isOpen: boolean
   /** Number and random id of the last entry that is committed. */
@@ -11,20 +13,32 @@ export type Watermark = {
   entryId: string
   /** Change records that are committed, over all generations. */
   records: number
+  /** The opening of its node, and the last entry and records written that Redis had then. */
+  opening: number
+  openedEntry: number
+  openedRecords: number
+  /** Postgres was restored, and is being filled up again from the stream. */
+  isRefilling: boolean
 }
+
+type Counts = "entryNumber" | "records" | "opening" | "openedEntry" | "openedRecords"
 
 /** The watermarks of all partitions, of one moment, in the order of their numbers. */
 export async function readWatermarks(sql: Sql): Promise<Watermark[]> {
-  const rows = await sql<
-    (Omit<Watermark, "entryNumber" | "records"> & Record<"entryNumber" | "records", string>)[]
-  >`
-    select partition, generation, is_open as "isOpen", entry_number as "entryNumber",
-      entry_id as "entryId", records
-    from partitions order by partition
+  const rows = await sql<(Omit<Watermark, Counts> & Record<Counts, string>)[]>`
+    select p.partition, p.generation, p.claimed, p.is_open as "isOpen",
+      p.entry_number as "entryNumber", p.entry_id as "entryId", p.records, p.opening,
+      p.opened_entry as "openedEntry", p.opened_records as "openedRecords",
+      p.is_refilling as "isRefilling"
+    from partitions p join ledger l on p.partition < l.partitions
+    order by p.partition
   `
   return rows.map((row) => ({
     ...row,
     entryNumber: Number(row.entryNumber),
     records: Number(row.records),
+    opening: Number(row.opening),
+    openedEntry: Number(row.openedEntry),
+    openedRecords: Number(row.openedRecords),
   }))
 }

@@ -7,7 +7,7 @@ import { readWatermarks } from "../../db/queries/read-watermarks.ts"
 import { within } from "../deadline.ts"
 import { metaKey, streamKey } from "../ledger/keys.ts"
 import { readMeta } from "../ledger/meta.ts"
-import type { Openings } from "../ledger/opening.ts"
+import { type Openings, ofPartition } from "../ledger/opening.ts"
 import { runScript } from "../ledger/run-script.ts"
 import {
   FLUSH_DEADLINE_MS,
@@ -165,7 +165,7 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
   async function tell(place: Place, entries: readonly Entry[]): Promise<void> {
     for (const { number, atMs } of entries) tail.push({ entryNumber: number, atMs })
     const opened = openings.current() ?? (await openings.reload())
-    const reply = await runScript(redis, opened.scripts.acknowledge, {
+    const reply = await runScript(redis, ofPartition(opened.scripts, partition).acknowledge, {
       keys: [metaKey(partition), streamKey(partition, place.generation)],
       args: [
         String(place.generation),

@@ -3,7 +3,8 @@ import { randomChars } from "../ids.ts"
 import { IDEMPOTENCY_TTL_MS, UNFLUSHED_RECORDS_MAX } from "../limits.ts"
 import type { Batch } from "./batch.ts"
 import { holdsKey, keyPrefix, memoKey, metaKey, reversedKey, streamKey } from "./keys.ts"
-import type { OpenedLedger } from "./opening.ts"
+import { type OpenedLedger, ofPartition } from "./opening.ts"
+import type { Seen } from "./outcomes.ts"
 import { runScript, type ScriptReply } from "./run-script.ts"
 
 /** One attempt each of the scripts of a slot: what they are called with, and nothing else. */
@@ -16,12 +17,8 @@ export type NumberedBatch = SlotPlace & {
   accounts: readonly string[]
   others: readonly string[]
   items: Buffer
-}
-
-export function generationOf(opened: OpenedLedger, partition: number): number {
-  const generation = opened.generations[partition]
-  if (generation === undefined) throw new Error(`broken invariant: no partition ${partition}`)
-  return generation
+  /** Records that were written before it was sent, as far as its process knows. */
+  afterRecords: number
 }
 
 export function sendBatch(
@@ -43,7 +40,7 @@ export function sendBatch(
   const prefix = keyPrefix(partition, generation)
   const accounts = pushAll(keys, `${prefix}a:`, batch.accounts())
   if (pushAll(keys, prefix, batch.others()) > 0) keys.push(holdsKey(partition, generation))
-  return runScript(redis, opened.scripts.decide, {
+  return runScript(redis, ofPartition(opened.scripts, partition).decide, {
     keys,
     args: [
       String(generation),
@@ -74,7 +71,7 @@ export function sendRevoke(
   const prefix = keyPrefix(partition, generation)
   const accounts = pushAll(keys, `${prefix}a:`, order.accounts)
   if (pushAll(keys, prefix, order.others) > 0) keys.push(holdsKey(partition, generation))
-  return runScript(redis, opened.scripts.revoke, {
+  return runScript(redis, ofPartition(opened.scripts, partition).revoke, {
     keys,
     args: [
       String(generation),
@@ -88,14 +85,24 @@ export function sendRevoke(
   })
 }
 
+/** `seen`: the highest entry of this generation that the process knows; null: none. */
 export function sendOpenSlot(
   redis: Redis,
   opened: OpenedLedger,
-  { partition, generation, slot }: SlotPlace,
+  { partition, generation, slot, seen }: SlotPlace & { seen: Seen | null },
 ): Promise<ScriptReply> {
-  return runScript(redis, opened.scripts.openSlot, {
-    keys: [metaKey(partition), memoKey(partition, generation, slot)],
-    args: [String(generation), String(opened.partitions)],
+  return runScript(redis, ofPartition(opened.scripts, partition).openSlot, {
+    keys: [
+      metaKey(partition),
+      memoKey(partition, generation, slot),
+      streamKey(partition, generation),
+    ],
+    args: [
+      String(generation),
+      String(opened.partitions),
+      String(seen?.entryNumber ?? 0),
+      seen?.entryId ?? "",
+    ],
   })
 }
 
@@ -105,7 +112,7 @@ export function sendCloseSlot(
   opened: OpenedLedger,
   { partition, generation, slot, settled }: SlotPlace & { settled: number | null },
 ): Promise<ScriptReply> {
-  return runScript(redis, opened.scripts.closeSlot, {
+  return runScript(redis, ofPartition(opened.scripts, partition).closeSlot, {
     keys: [memoKey(partition, generation, slot)],
     args: [settled === null ? "" : String(settled)],
   })

@@ -1,6 +1,7 @@
 import { type AccountId, type HoldId, holdId, randomChars } from "../ids.ts"
 import { BATCH_ITEMS_MAX } from "../limits.ts"
 import { type Fen, fen } from "../money.ts"
+import { integerAt, writeInteger } from "./bytes.ts"
 import type {
   CaptureItem,
   CaptureOutcome,
@@ -26,7 +27,6 @@ import {
   toVoidOutcome,
   UNAVAILABLE,
 } from "./outcomes.ts"
-import { integerAt, writeInteger } from "./records.ts"
 
 type Settle<Outcome> = (outcome: Outcome) => void
 

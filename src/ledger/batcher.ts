@@ -26,6 +26,7 @@ import type {
 import { createLinger } from "./linger.ts"
 import type { Openings } from "./opening.ts"
 import { UNAVAILABLE } from "./outcomes.ts"
+import type { Past } from "./over.ts"
 import type { RevokeFile } from "./revokes.ts"
 import type { ScriptReply } from "./run-script.ts"
 import { createSlot, type Numbered } from "./slot.ts"
@@ -67,14 +68,15 @@ export type BatcherDeps = {
   openings: Openings
   partition: number
   revokeFile: RevokeFile
+  past: Past
   onBatch(items: number): void
   log(message: string): void
 }
 
 export function createBatcher(deps: BatcherDeps): Batcher {
-  const { redis, openings, partition, revokeFile, onBatch, log } = deps
+  const { redis, openings, partition, revokeFile, past, onBatch, log } = deps
   let state: State = "closed"
-  const slot = createSlot({ redis, openings, partition, revokeFile })
+  const slot = createSlot({ redis, openings, partition, revokeFile, past })
   /** Gives the answers of the batch that was decided last; null once they are given. */
   let last: (() => void) | null = null
   let sending: Promise<void> | null = null
@@ -82,8 +84,6 @@ export function createBatcher(deps: BatcherDeps): Batcher {
   let isStopping = false
   /** Stopping took too long: what is not settled is left to the file, and to the next start. */
   let isGivenUp = false
-  /** The opening under which Redis was found to have lost batches: it is not believed any more. */
-  let fencedOpening: number | null = null
   const waiting: Waiting[] = []
   const collected = () => waiting[0]?.batch.count() ?? 0
   const linger = createLinger()
@@ -200,7 +200,7 @@ export function createBatcher(deps: BatcherDeps): Batcher {
 
   async function decided(call: Call, reply: Buffer): Promise<void> {
     if (call.isExpired && call.batch.tookAnything(reply)) return revoke(call)
-    slot.settled(call.number)
+    slot.settled(call.number, reply)
     if (call.isExpired) reopened()
     else {
       const generation = slot.generation()
@@ -221,7 +221,7 @@ export function createBatcher(deps: BatcherDeps): Batcher {
     if (!call.isExpired) call.batch.refuseAll()
     if (status === "saturated" || status === "refused") return reopened()
     if (status === "ahead") {
-      fencedOpening = openings.current()?.opening ?? null
+      slot.doubt()
       log(
         `ALARM partition ${partition}: Redis has lost batches; nothing is charged until it is verified`,
       )
@@ -244,7 +244,7 @@ export function createBatcher(deps: BatcherDeps): Batcher {
       }
       await Bun.sleep(SETTLE_RETRY_MS)
     }
-    slot.settled(call.number)
+    slot.settled(call.number, null)
     log(`partition ${partition}: batch ${call.number} is revoked`)
     reopened()
   }
@@ -266,7 +266,7 @@ export function createBatcher(deps: BatcherDeps): Batcher {
     let isNoted = false
     while (!isStopping) {
       try {
-        if (await slot.open(fencedOpening)) {
+        if (await slot.open()) {
           state = "open"
           return
         }

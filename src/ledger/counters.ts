@@ -4,7 +4,7 @@ import { type AccountId, partitionOf } from "../ids.ts"
 import { SEED_DEADLINE_MS, SEED_POLL_MS } from "../limits.ts"
 import type { KeyLimits } from "./items.ts"
 import { counterKey, metaKey } from "./keys.ts"
-import type { OpenedLedger, Openings } from "./opening.ts"
+import { type OpenedLedger, type Openings, ofPartition } from "./opening.ts"
 import { runScript } from "./run-script.ts"
 
 type Deps = {
@@ -50,8 +50,8 @@ async function seed(
   const { accountId, keyId, version, spending } = counter
   const { day, dayFen, month, monthFen, totalFen } = spending
   const partition = partitionOf(accountId, opened.partitions)
-  const generation = opened.generations[partition] ?? 0
-  const { status } = await runScript(redis, opened.scripts.seedCounter, {
+  const generation = ofPartition(opened.generations, partition)
+  const { status } = await runScript(redis, ofPartition(opened.scripts, partition).seedCounter, {
     keys: [metaKey(partition), counterKey(partition, generation, keyId)],
     args: [
       String(generation),

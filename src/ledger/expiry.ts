@@ -1,12 +1,12 @@
 import type { Redis } from "ioredis"
 import { parseAccountId } from "../ids.ts"
 import { EXPIRIES_PER_SWEEP_MAX } from "../limits.ts"
-import { generationOf } from "./attempts.ts"
 import { createBatcher } from "./batcher.ts"
 import { holdsKey, keyPrefix } from "./keys.ts"
-import type { Openings } from "./opening.ts"
-import { decodeHoldKeys } from "./records.ts"
+import { type Openings, ofPartition } from "./opening.ts"
+import type { Past } from "./over.ts"
 import type { RevokeFile } from "./revokes.ts"
+import { decodeHoldKeys } from "./states.ts"
 
 type Deps = { redis: Redis; openings: Openings; partition: number; log(message: string): void }
 
@@ -19,6 +19,7 @@ export function createExpirer({ redis, openings, partition, log }: Deps) {
     ...{ redis, openings, partition, log },
     // A void that was not answered is found again by the next sweep.
     revokeFile: NO_FILE,
+    past: NO_PAST,
     onBatch: () => undefined,
   })
   return { sweep, stop: batcher.stop }
@@ -27,7 +28,7 @@ export function createExpirer({ redis, openings, partition, log }: Deps) {
   async function sweep(nowMs: number): Promise<number> {
     const opened = openings.current()
     if (opened === null || batcher.state() !== "open") return 0
-    const generation = generationOf(opened, partition)
+    const generation = ofPartition(opened.generations, partition)
     const due = await redis.zrangebyscore(
       holdsKey(partition, generation),
       ...(["-inf", nowMs, "LIMIT", 0, EXPIRIES_PER_SWEEP_MAX] as const),
@@ -51,3 +52,6 @@ const NO_FILE: RevokeFile = {
   write: () => Promise.resolve(),
   close: () => Promise.resolve(),
 }
+
+/** Voids take nothing, so that nothing has to be taken back; gateways tell what was seen. */
+const NO_PAST: Past = { takeBack: async () => true, noteSeen: async () => undefined }

@@ -4,7 +4,7 @@ import type { Batcher } from "./batcher.ts"
 import { accountKey, metaKey } from "./keys.ts"
 import { readMeta } from "./meta.ts"
 import type { Openings } from "./opening.ts"
-import { type AccountState, decodeAccount, decodeMeta } from "./records.ts"
+import { type AccountState, decodeAccount, decodeMeta } from "./states.ts"
 
 export type ReadOutcome =
   /** With the version of the service keys at the same moment. */

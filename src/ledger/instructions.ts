@@ -2,17 +2,12 @@ import type { Redis } from "ioredis"
 import { type AccountId, partitionOf, randomChars } from "../ids.ts"
 import { APPLY_DEADLINE_MS, APPLY_INSTRUCTIONS_MAX, SETTLE_RETRY_MS } from "../limits.ts"
 import type { Fen } from "../money.ts"
+import { writeInteger } from "./bytes.ts"
 import { accountKey, metaKey, reversedKey, streamKey } from "./keys.ts"
-import type { OpenedLedger, Openings } from "./opening.ts"
-import {
-  type AccountState,
-  decodeAccount,
-  INSTRUCTION_BYTES,
-  type InstructionKind,
-  instructionDetails,
-  writeInteger,
-} from "./records.ts"
+import { type OpenedLedger, type Openings, ofPartition } from "./opening.ts"
+import { INSTRUCTION_BYTES, type InstructionKind, instructionDetails } from "./records.ts"
 import { runScript, type ScriptReply } from "./run-script.ts"
+import { type AccountState, decodeAccount } from "./states.ts"
 
 /** A numbered order from Postgres to Redis about one account (DESIGN section 5). */
 export type Instruction = {
@@ -102,8 +97,8 @@ function sendApply(
   }: { opened: OpenedLedger; accountId: AccountId; pending: readonly Instruction[] },
 ): Promise<ScriptReply> {
   const partition = partitionOf(accountId, opened.partitions)
-  const generation = opened.generations[partition] ?? 0
-  return runScript(redis, opened.scripts.apply, {
+  const generation = ofPartition(opened.generations, partition)
+  return runScript(redis, ofPartition(opened.scripts, partition).apply, {
     keys: [
       metaKey(partition),
       streamKey(partition, generation),

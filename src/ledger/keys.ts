@@ -2,7 +2,7 @@ import type { AccountId } from "../ids.ts"
 
 /**
  * Every Redis key name, built in one place. All keys of a partition carry its hash tag; all but
- * meta carry the generation, so that nothing of an earlier life can be written into a later one.
+ * meta and claim carry the generation, so that nothing of an earlier life can be written into a later one.
  */
 
 /**
@@ -15,6 +15,11 @@ export function keyPrefix(partition: number, generation: number): string {
 
 export function metaKey(partition: number): string {
   return `{p${partition}}:meta`
+}
+
+/** Which generation of the partition is being built. */
+export function claimKey(partition: number): string {
+  return `{p${partition}}:claim`
 }
 
 export function streamKey(partition: number, generation: number): string {

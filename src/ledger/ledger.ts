@@ -27,13 +27,14 @@ import type {
 } from "./items.ts"
 import { type Lag, readLag } from "./meta.ts"
 import { createOpenings, type Openings } from "./opening.ts"
+import { createPast } from "./over.ts"
 import { isInstructionKind } from "./records.ts"
 import { connected, connectRedis } from "./redis.ts"
 import { createRevokeFile, settleLeftovers } from "./revokes.ts"
 import { raiseServices } from "./services.ts"
 
 export type { Health, ReadOutcome } from "./health.ts"
-export type { AccountState } from "./records.ts"
+export type { AccountState } from "./states.ts"
 
 /** The money, as one gateway process sees it. Nothing here throws for what a store does. */
 export type Ledger = {
@@ -77,18 +78,20 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
   const openings = createOpenings(() => readOpening(sql))
   const { partitions } = await openings.reload()
   const { hot, cold } = await connect(redisUrl)
+  const past = createPast({ redis: cold, sql, openings })
   const revokeDir = join(dataDir, "revokes")
   let isStopping = false
   const settling = settleLeftovers(revokeDir, {
     redis: cold,
     openings,
+    past,
     log,
     isStopping: () => isStopping,
   })
   const batchers = await Promise.all(
     Array.from({ length: partitions }, async (_, partition) => {
       const revokeFile = await createRevokeFile(revokeDir, partition)
-      return createBatcher({ redis: hot, openings, partition, revokeFile, onBatch, log })
+      return createBatcher({ redis: hot, openings, partition, revokeFile, past, onBatch, log })
     }),
   )
   const { applyPending } = createInstructions({

@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis"
 import { metaKey, streamKey } from "./keys.ts"
-import { decodeMeta, type Meta } from "./records.ts"
+import { decodeMeta, type Meta } from "./states.ts"
 
 /** Records that Postgres does not have yet, and the age of the oldest of them. */
 export type Lag = { generation: number; records: number; seconds: number }

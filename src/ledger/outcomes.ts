@@ -1,4 +1,5 @@
 import type { Fen } from "../money.ts"
+import { fenAt, integerAt } from "./bytes.ts"
 import type {
   CaptureOutcome,
   ChargeOutcome,
@@ -8,13 +9,13 @@ import type {
   Unavailable,
   VoidOutcome,
 } from "./items.ts"
-import { fenAt, integerAt } from "./records.ts"
 
 /** What lua/decide.lua answered for one item, and what its outcome bytes mean (its header, ITEM). */
 
 export const UNAVAILABLE: Unavailable = { status: "unavailable" }
 
-export const REPLY_HEADER_BYTES = 8
+/** Time of the batch, then where the stream stood after it: see `readSeen`. */
+export const REPLY_HEADER_BYTES = 32
 export const REPLY_ITEM_BYTES = 25
 const REPLY_EXTRA_BYTES = 26
 
@@ -52,6 +53,18 @@ export function decodeSpecial(reply: Buffer, at: number): SpecialReply {
     rateResetMs: reply.readUInt32LE(extra + 20),
     tail: reply.toString("utf8", tailAt, end),
     end,
+  }
+}
+
+/** The last entry of a stream, and how many records were written by then. */
+export type Seen = { entryNumber: number; entryId: string; records: number }
+
+/** Where the stream stood once a batch was decided. */
+export function readSeen(reply: Buffer): Seen {
+  return {
+    entryNumber: integerAt(reply, 8),
+    records: integerAt(reply, 16),
+    entryId: reply.toString("latin1", 24, 32),
   }
 }
 

@@ -1,83 +1,8 @@
 import { type AccountId, chargeId, parseAccountId } from "../ids.ts"
 import { type Fen, fen } from "../money.ts"
+import { broken, fenAt, integerAt } from "./bytes.ts"
 
-/**
- * What the scripts pack and the rest reads: account states, the partition's meta, replies, and the
- * records of a stream entry. The formats are those in the headers of `lua/`; integers are little
- * endian, and every amount passes `fen`.
- */
-
-export type AccountStatus = "open" | "frozen" | "closed"
-const STATUSES: readonly AccountStatus[] = ["open", "frozen", "closed"]
-
-export type AccountState = {
-  balanceFen: Fen
-  heldFen: Fen
-  /** Number of the account's last change record. */
-  seq: number
-  /** Number of the last instruction applied. */
-  instruction: number
-  authVersion: number
-  status: AccountStatus
-}
-
-export function decodeAccount(state: Buffer): AccountState {
-  return {
-    balanceFen: fenAt(state, 0),
-    heldFen: fenAt(state, 8),
-    seq: integerAt(state, 16),
-    instruction: state.readUInt32LE(24),
-    authVersion: state.readUInt32LE(28),
-    status: STATUSES[state.readUInt8(32) - 1] ?? broken("account status"),
-  }
-}
-
-export type Meta = {
-  generation: number
-  partitions: number
-  /** The last time used by a script, in ms. */
-  clockMs: number
-  /** Change records written, and those of them that Postgres has. */
-  written: number
-  flushed: number
-  entryNumber: number
-  entryId: string
-  entryFlushed: number
-  /** Version of the service keys. */
-  services: number
-}
-
-export function decodeMeta(meta: Buffer): Meta {
-  return {
-    generation: meta.readUInt32LE(0),
-    partitions: meta.readUInt16LE(4),
-    clockMs: integerAt(meta, 6),
-    written: integerAt(meta, 14),
-    flushed: integerAt(meta, 22),
-    entryNumber: integerAt(meta, 30),
-    entryId: meta.toString("latin1", 38, 46),
-    entryFlushed: integerAt(meta, 46),
-    services: meta.readUInt32LE(54),
-  }
-}
-
-/** What an open hold reserves; null for one that is resolved. */
-export function decodeHeld(hold: Buffer): Fen | null {
-  return hold.readUInt8(0) === 1 ? fenAt(hold, 1) : null
-}
-
-/** The keys that a hold's resolution touches beside its account: of its API key and keyed request. */
-export function decodeHoldKeys(hold: Buffer): {
-  keyId: string | null
-  runningDigest: string | null
-} {
-  const key = hold.toString("latin1", 30, 46).trim()
-  const digest = hold.toString("latin1", 46, 62).trim()
-  return {
-    keyId: key === "" ? null : `key_${key}`,
-    runningDigest: digest === "" ? null : digest,
-  }
-}
+/** The records of a stream entry, as the scripts pack them (the headers of `lua/`). */
 
 /**
  * Kinds of record, by the byte that stands for them in Redis. Below 32 they take money, from 32 to
@@ -86,6 +11,9 @@ export function decodeHoldKeys(hold: Buffer): {
 const KINDS = [
   [1, "charge"],
   [2, "capture"],
+  // Of a request with an Idempotency-Key.
+  [3, "charge"],
+  [4, "capture"],
   [33, "redemption"],
   // By a revoke, and by an instruction.
   [37, "reversal"],
@@ -97,6 +25,7 @@ const KINDS = [
 ] as const
 export type Kind = (typeof KINDS)[number][1]
 const KIND_OF_BYTE = new Map<number, Kind>(KINDS)
+const FIRST_KEYED = 3
 const REVOKED = 37
 
 /** The kinds that an instruction may have, by the byte that stands for them in Redis. */
@@ -134,8 +63,11 @@ export type LedgerRecord = {
   requestId: string | null
   /** Set where an instruction made the record. */
   instruction: { number: number; authVersion: number } | null
-  /** When the charge was made that a revoke took back: it is no usage any more. */
+  /** When the charge was made that a revoke took back: it is no usage any more. Then its number. */
   revokedAtMs: number | null
+  revokedSeq: number | null
+  /** Set where the request had an Idempotency-Key: what its stored result is made of again. */
+  keyed: { digest: string; fingerprint: string; heldFen: Fen } | null
 }
 
 const RECORD_HEADER_BYTES = 43
@@ -184,6 +116,8 @@ type Details = Pick<
   | "requestId"
   | "instruction"
   | "revokedAtMs"
+  | "revokedSeq"
+  | "keyed"
 >
 const NO_DETAILS: Details = {
   description: "",
@@ -194,19 +128,31 @@ const NO_DETAILS: Details = {
   requestId: null,
   instruction: null,
   revokedAtMs: null,
+  revokedSeq: null,
+  keyed: null,
 }
 
 function decodeDetails(kindByte: number, accountId: AccountId, details: Buffer): Details {
-  if (kindByte < FIRST_CREDIT) return decodeChargeDetails(details)
+  if (kindByte < FIRST_KEYED) return decodeChargeDetails(details)
+  if (kindByte < FIRST_CREDIT) return decodeKeyedDetails(details)
   if (kindByte !== REVOKED) return decodeInstructionDetails(details)
-  const revokedAtMs = integerAt(details, 8)
-  const charge = { accountId, seq: integerAt(details, 0), at: new Date(revokedAtMs) }
+  const [revokedSeq, revokedAtMs] = [integerAt(details, 0), integerAt(details, 8)]
+  const charge = { accountId, seq: revokedSeq, at: new Date(revokedAtMs) }
   return {
     ...decodeChargeDetails(details.subarray(16)),
     sourceId: chargeId(charge),
     description: "Reversal: the call was answered 503",
-    revokedAtMs,
+    ...{ revokedAtMs, revokedSeq },
   }
+}
+
+function decodeKeyedDetails(details: Buffer): Details {
+  const keyed = {
+    digest: details.toString("latin1", 0, 16),
+    fingerprint: details.toString("base64", 16, 22),
+    heldFen: fenAt(details, 22),
+  }
+  return { ...decodeChargeDetails(details.subarray(30)), keyed }
 }
 
 const SEPARATOR = "\x1f"
@@ -271,24 +217,4 @@ function split(text: string, fields: number): string[] {
   }
   parts.push(text.slice(from))
   return parts
-}
-
-/** An integer of 8 bytes, in two halves: cheaper than a BigInt. Throws above 2^53. */
-export function integerAt(bytes: Buffer, at: number): number {
-  const value = bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 0x1_0000_0000
-  if (!Number.isSafeInteger(value)) broken("integer above 2^53")
-  return value
-}
-
-export function fenAt(bytes: Buffer, at: number): Fen {
-  return fen(integerAt(bytes, at))
-}
-
-export function writeInteger(bytes: Buffer, value: number, at: number): void {
-  bytes.writeUInt32LE(value % 0x1_0000_0000, at)
-  bytes.writeUInt32LE((value - (value % 0x1_0000_0000)) / 0x1_0000_0000, at + 4)
-}
-
-function broken(what: string): never {
-  throw new Error(`broken invariant: the ledger in Redis holds a wrong ${what}`)
 }

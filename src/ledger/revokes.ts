@@ -13,7 +13,8 @@ import type { Redis } from "ioredis"
 import { randomChars } from "../ids.ts"
 import { SETTLE_RETRY_MS } from "../limits.ts"
 import { type NumberedBatch, sendCloseSlot, sendRevoke } from "./attempts.ts"
-import type { Openings } from "./opening.ts"
+import { type Openings, ofPartition } from "./opening.ts"
+import type { Past } from "./over.ts"
 
 /**
  * What must outlive a gateway process: its slot in each partition, and the batch whose callers are
@@ -27,6 +28,8 @@ const Order = Type.Object({
   others: Type.Array(Type.String()),
   /** Base64. */
   items: Type.String(),
+  /** Records that were written before the batch was sent. */
+  afterRecords: Type.Optional(Type.Integer({ minimum: 0 })),
 })
 const SlotFile = Type.Object({
   partition: Type.Integer({ minimum: 0 }),
@@ -65,9 +68,9 @@ export async function createRevokeFile(dir: string, partition: number): Promise<
   }
   return {
     open: (place) => write({ ...place, revoke: null }),
-    write: ({ items, number, accounts, others, generation, slot }) => {
+    write: ({ items, number, accounts, others, afterRecords, generation, slot }) => {
       const names = { accounts: [...accounts], others: [...others] }
-      const revoke = { number, ...names, items: items.toString("base64") }
+      const revoke = { number, ...names, items: items.toString("base64"), afterRecords }
       return write({ partition, generation, slot, revoke })
     },
     async close({ isKept }) {
@@ -92,7 +95,7 @@ async function syncDirectory(dir: string): Promise<void> {
   await handle.close()
 }
 
-type Deps = { redis: Redis; openings: Openings; log(message: string): void }
+type Deps = { redis: Redis; openings: Openings; past: Past; log(message: string): void }
 
 /**
  * Carries out what processes that ended here have left: revokes their batch, then closes their slot.
@@ -111,7 +114,7 @@ export async function settleLeftovers(
       for (;;) {
         const outcome = content === null ? "settled" : await settle(content, deps)
         if (outcome === "settled") return await unlink(path).catch(() => undefined)
-        if (outcome === "kept" || deps.isStopping()) return
+        if (deps.isStopping()) return
         await Bun.sleep(SETTLE_RETRY_MS)
       }
     }),
@@ -128,33 +131,33 @@ function readSlotFile(text: string): SlotFile | null {
   }
 }
 
-/** `kept`: of a generation that is over, which Redis knows nothing of any more. */
+/** What Redis knows of a generation that is over stands in the record. */
 async function settle(
   content: SlotFile,
-  { redis, openings, log }: Deps,
-): Promise<"settled" | "unknown" | "kept"> {
+  { redis, openings, past, log }: Deps,
+): Promise<"settled" | "unknown"> {
   const { partition, generation, slot, revoke } = content
   const opened = await openings.reload().catch(() => null)
   if (opened === null) return "unknown"
-  if (opened.generations[partition] !== generation) {
-    if (revoke === null) return "settled"
-    log(`ALARM partition ${partition}: ${describeLost(content)}`)
-    return "kept"
-  }
   const place = { partition, generation, slot }
+  if (ofPartition(opened.generations, partition) !== generation) {
+    if (revoke === null) return "settled"
+    const batch = { ...place, number: revoke.number, afterRecords: revoke.afterRecords ?? 0 }
+    if (!(await past.takeBack(batch).catch(() => false))) return "unknown"
+    log(`partition ${partition}: batch ${revoke.number} of generation ${generation} is taken back`)
+    return "settled"
+  }
   if (revoke !== null) {
     const items = Buffer.from(revoke.items, "base64")
-    const { status } = await sendRevoke(redis, opened, { ...place, ...revoke, items })
+    const { status } = await sendRevoke(redis, opened, {
+      ...{ afterRecords: 0, ...place, ...revoke, items },
+    })
     if (status === "revoked" || status === "barred") {
       log(`partition ${partition}: batch ${revoke.number} of a process that ended is revoked`)
     } else if (status !== "slot_closed" && status !== "ahead") return "unknown"
   }
   const { status } = await sendCloseSlot(redis, opened, { ...place, settled: null })
   return status === "closed" ? "settled" : "unknown"
-}
-
-function describeLost({ generation, slot, revoke }: SlotFile): string {
-  return `batch ${revoke?.number} of slot ${slot} was answered 503 in generation ${generation}, which is over`
 }
 
 function isInUse(dir: string, name: string): boolean {

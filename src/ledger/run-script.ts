@@ -20,6 +20,9 @@ const WORDS = [
   "unsettled",
   "seeded",
   "raised",
+  "cleared",
+  "forgotten",
+  "told",
 ] as const
 export type Word = (typeof WORDS)[number]
 type WordWithBody = "done" | "applied"

@@ -3,6 +3,8 @@ import acknowledge from "../../lua/acknowledge.lua" with { type: "text" }
 import apply from "../../lua/apply.lua" with { type: "text" }
 import closeSlot from "../../lua/close_slot.lua" with { type: "text" }
 import decide from "../../lua/decide.lua" with { type: "text" }
+import fencePartition from "../../lua/fence_partition.lua" with { type: "text" }
+import forgetResult from "../../lua/forget_result.lua" with { type: "text" }
 import openPartition from "../../lua/open_partition.lua" with { type: "text" }
 import openSlot from "../../lua/open_slot.lua" with { type: "text" }
 import raiseServices from "../../lua/raise_services.lua" with { type: "text" }
@@ -25,6 +27,7 @@ const SCRIPT_TEXTS = {
   closeSlot,
   seedCounter,
   raiseServices,
+  forgetResult,
 } as const
 export const SCRIPT_NAMES = [
   "decide",
@@ -35,18 +38,30 @@ export const SCRIPT_NAMES = [
   "closeSlot",
   "seedCounter",
   "raiseServices",
+  "forgetResult",
 ] as const satisfies readonly (keyof typeof SCRIPT_TEXTS)[]
 export type ScriptName = (typeof SCRIPT_NAMES)[number]
 export type ScriptHashes = Readonly<Record<ScriptName, string>>
 
-/** Run by its text, by recovery alone: it must work where no script is loaded. */
+/** Run by their text, by recovery alone: they must work where no script is loaded. */
 export const OPEN_PARTITION_TEXT = openPartition
+export const FENCE_PARTITION_TEXT = fencePartition
 
 export function scriptText(name: ScriptName, opening: number): string {
   return `${SCRIPT_TEXTS[name]}-- opening ${opening}\n`
 }
 
+const hashesOf = new Map<number, ScriptHashes>()
+
 export function scriptHashes(opening: number): ScriptHashes {
+  const known = hashesOf.get(opening)
+  if (known !== undefined) return known
+  const hashes = computeHashes(opening)
+  hashesOf.set(opening, hashes)
+  return hashes
+}
+
+function computeHashes(opening: number): ScriptHashes {
   const hash = (name: ScriptName) =>
     createHash("sha1").update(scriptText(name, opening)).digest("hex")
   return {
@@ -58,5 +73,6 @@ export function scriptHashes(opening: number): ScriptHashes {
     closeSlot: hash("closeSlot"),
     seedCounter: hash("seedCounter"),
     raiseServices: hash("raiseServices"),
+    forgetResult: hash("forgetResult"),
   }
 }

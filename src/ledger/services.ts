@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis"
 import { APPLY_DEADLINE_MS, SETTLE_RETRY_MS } from "../limits.ts"
 import { metaKey } from "./keys.ts"
-import type { Openings } from "./opening.ts"
+import { type Openings, ofPartition } from "./opening.ts"
 import { runScript } from "./run-script.ts"
 
 type Deps = { redis: Redis; openings: Openings }
@@ -26,7 +26,7 @@ async function raiseEverywhere({ redis, openings }: Deps, version: number): Prom
   if (opened === null) return false
   const replies = await Promise.all(
     opened.generations.map((generation, partition) =>
-      runScript(redis, opened.scripts.raiseServices, {
+      runScript(redis, ofPartition(opened.scripts, partition).raiseServices, {
         keys: [metaKey(partition)],
         args: [String(generation), String(opened.partitions), String(version)],
       }),

@@ -1,7 +1,6 @@
 import type { Redis } from "ioredis"
 import { randomChars } from "../ids.ts"
 import {
-  generationOf,
   type NumberedBatch,
   type SlotPlace,
   sendBatch,
@@ -10,7 +9,9 @@ import {
   sendRevoke,
 } from "./attempts.ts"
 import type { Batch } from "./batch.ts"
-import type { Openings } from "./opening.ts"
+import { type Openings, ofPartition } from "./opening.ts"
+import { readSeen, type Seen } from "./outcomes.ts"
+import type { Past } from "./over.ts"
 import type { RevokeFile } from "./revokes.ts"
 import type { ScriptReply } from "./run-script.ts"
 
@@ -24,32 +25,49 @@ export type Numbered = { batch: Batch; number: number; entryId: string }
 export type Slot = {
   generation(): number
   number(batch: Batch): Numbered
-  settled(number: number): void
+  /** `reply`: where the batch was decided, and not revoked. */
+  settled(number: number, reply: Buffer | null): void
+  /** Redis has lost batches: this opening is not believed any more. */
+  doubt(): void
   /**
    * Takes a new slot under a new name, so that a batch of the one before that is still on its way
    * finds none. False where Redis or Postgres does not give it now.
    */
-  open(exceptOpening: number | null): Promise<boolean>
+  open(): Promise<boolean>
   send(call: Numbered): Promise<ScriptReply>
   /** What a revoke of this batch needs, also in another process. */
   orderOf(call: Numbered): NumberedBatch
+  /** Where the generation of the batch is over, it is taken back from the record. */
   revoke(order: NumberedBatch): Promise<ScriptReply>
   /** False where the last batch of the slot is not settled: then it is left as it is. */
   close(): Promise<boolean>
 }
 
-type Deps = { redis: Redis; openings: Openings; partition: number; revokeFile: RevokeFile }
+type Deps = {
+  redis: Redis
+  openings: Openings
+  partition: number
+  revokeFile: RevokeFile
+  past: Past
+}
 
 const UNSCRIPTED = { status: "unscripted" } as const
 
-export function createSlot({ redis, openings, partition, revokeFile }: Deps): Slot {
+export function createSlot({ redis, openings, partition, revokeFile, past }: Deps): Slot {
   let place: SlotPlace = { partition, generation: 0, slot: "" }
+  /** The opening under which the slot was taken, and the one that lost something. */
+  let [opening, doubted] = [0, 0]
   let last = 0
+  let seen: Seen | null = null
   return {
     generation: () => place.generation,
     number: (batch) => ({ batch, number: last + 1, entryId: randomChars(8) }),
-    settled: (number) => {
+    settled(number, reply) {
       last = number
+      if (reply !== null) seen = readSeen(reply)
+    },
+    doubt() {
+      doubted = opening
     },
     open,
     send,
@@ -58,18 +76,35 @@ export function createSlot({ redis, openings, partition, revokeFile }: Deps): Sl
     close,
   }
 
-  async function open(exceptOpening: number | null): Promise<boolean> {
+  async function open(): Promise<boolean> {
     const opened = await openings.reload().catch(() => null)
-    if (opened === null || opened.opening === exceptOpening) return false
-    const next = { partition, generation: generationOf(opened, partition), slot: randomChars(12) }
-    const reply = await sendOpenSlot(redis, opened, next)
+    if (opened === null) return false
+    const next = {
+      partition,
+      generation: ofPartition(opened.generations, partition),
+      slot: randomChars(12),
+    }
+    const nextOpening = ofPartition(opened.openings, partition)
+    const isSame = place.generation === next.generation
+    if (isSame && nextOpening === doubted) return false
+    // The keeper learns what was seen before anything more is sent.
+    if (seen !== null && (nextOpening !== opening || !isSame)) {
+      await past.noteSeen({
+        ...seen,
+        partition,
+        generation: place.generation,
+        opening: nextOpening,
+      })
+    }
+    const reply = await sendOpenSlot(redis, opened, { ...next, seen: isSame ? seen : null })
+    if (reply.status === "ahead") doubted = nextOpening
     if (reply.status !== "opened") return false
     await revokeFile.open(next)
     // Nothing of the slot before is under way; what never arrived finds no slot.
-    if (place.generation === next.generation) {
-      await sendCloseSlot(redis, opened, { ...place, settled: last })
-    }
+    if (isSame) await sendCloseSlot(redis, opened, { ...place, settled: last })
+    else seen = null
     place = next
+    opening = nextOpening
     last = 0
     return true
   }
@@ -82,12 +117,17 @@ export function createSlot({ redis, openings, partition, revokeFile }: Deps): Sl
 
   function orderOf({ batch, number }: Numbered): NumberedBatch {
     const [accounts, others] = [[...batch.accounts()], [...batch.others()]]
-    return { ...place, number, accounts, others, items: batch.items() }
+    const afterRecords = seen?.records ?? 0
+    return { ...place, number, accounts, others, items: batch.items(), afterRecords }
   }
 
-  function revoke(order: NumberedBatch): Promise<ScriptReply> {
+  async function revoke(order: NumberedBatch): Promise<ScriptReply> {
     const opened = openings.current()
-    return opened === null ? Promise.resolve(UNSCRIPTED) : sendRevoke(redis, opened, order)
+    if (opened === null) return UNSCRIPTED
+    if (ofPartition(opened.generations, partition) === order.generation) {
+      return await sendRevoke(redis, opened, order)
+    }
+    return { status: (await past.takeBack(order).catch(() => false)) ? "revoked" : "fenced" }
   }
 
   async function close(): Promise<boolean> {

@@ -16,7 +16,7 @@ import { parseAccountId } from "../ids.ts"
 import { accountKey } from "../ledger/keys.ts"
 import { readMeta } from "../ledger/meta.ts"
 import type { Opening } from "../ledger/opening.ts"
-import { decodeAccount } from "../ledger/records.ts"
+import { decodeAccount } from "../ledger/states.ts"
 import { sumHolds } from "./held.ts"
 
 /**

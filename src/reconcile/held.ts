@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis"
 import { holdsKey, keyPrefix } from "../ledger/keys.ts"
-import { decodeHeld } from "../ledger/records.ts"
+import { decodeHeld } from "../ledger/states.ts"
 
 export type Held = {
   /** What the open holds of an account reserve, by the 16 characters of its id. */

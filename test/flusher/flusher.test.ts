@@ -3,7 +3,7 @@ import { connectSql } from "../../db/connection.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { startFlusher } from "../../src/flusher/flusher.ts"
 import { createOpenings } from "../../src/ledger/opening.ts"
-import { decodeMeta } from "../../src/ledger/records.ts"
+import { decodeMeta } from "../../src/ledger/states.ts"
 import { connected, connectRedis } from "../../src/ledger/redis.ts"
 import { eventually } from "../support/eventually.ts"
 import {

@@ -1,8 +1,9 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readOpening } from "../../db/queries/read-opening.ts"
-import { LedgerRefused, startKeeper } from "../../src/ledger/open.ts"
 import { connected, connectRedis } from "../../src/ledger/redis.ts"
 import { scriptHashes } from "../../src/ledger/scripts.ts"
+import { startKeeper } from "../../src/recovery/keeper.ts"
+import { LedgerRefused } from "../../src/recovery/requirements.ts"
 import { eventually } from "../support/eventually.ts"
 import { failureOf } from "../support/failure.ts"
 import { startLedger, type TestLedger, withLedger, withStores } from "../support/ledger.ts"
@@ -87,8 +88,8 @@ test("several processes open a fresh ledger at once: it is opened once", async (
   await withStores({ partitions: 2 }, async (stores) => {
     const refusals = await Promise.all(Array.from({ length: 5 }, () => refusalOf(stores)))
     expect(refusals).toEqual(Array(5).fill("none: it was opened"))
-    const { opening, generations } = await readOpening(stores.sql)
-    expect({ opening, generations }).toEqual({ opening: 1, generations: [1, 1] })
+    const { openings, generations } = await readOpening(stores.sql)
+    expect({ openings, generations }).toEqual({ openings: [1, 1], generations: [1, 1] })
   })
 })
 
@@ -105,7 +106,7 @@ describe("a Redis that was restarted and has lost nothing", () => {
         expect(await failureOf(onRedis(stores, "EVALSHA", hash, "0"))).toContain("NOSCRIPT")
       }
       const again = await startLedger(stores)
-      expect((await readOpening(stores.sql)).opening).toBe(2)
+      expect((await readOpening(stores.sql)).openings).toEqual([2])
       expect(await again.charge(accountId, 1)).toMatchObject({
         status: "accepted",
         balanceFen: 8,

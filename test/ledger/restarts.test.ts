@@ -3,10 +3,10 @@ import { readOpening } from "../../db/queries/read-opening.ts"
 import { randomChars } from "../../src/ids.ts"
 import { createBatch } from "../../src/ledger/batch.ts"
 import { memoKey, metaKey, streamKey } from "../../src/ledger/keys.ts"
-import { startKeeper } from "../../src/ledger/open.ts"
 import { runScript, type ScriptReply } from "../../src/ledger/run-script.ts"
 import { scriptHashes } from "../../src/ledger/scripts.ts"
 import { fen } from "../../src/money.ts"
+import { startKeeper } from "../../src/recovery/keeper.ts"
 import { chargeOf } from "../support/details.ts"
 import { eventually } from "../support/eventually.ts"
 import { startLedger, type TestLedger, withLedger, withStores } from "../support/ledger.ts"
@@ -34,15 +34,15 @@ test("the memo survives kill -9: NOSCRIPT first, then the retry gets the first r
       runScript(t.redis, scriptHashes(opening).decide, { keys, args })
 
     await runScript(t.redis, scriptHashes(1).openSlot, {
-      keys: [keys[0] ?? "", keys[2] ?? ""],
-      args: ["1", "1"],
+      keys: [keys[0] ?? "", keys[2] ?? "", keys[1] ?? ""],
+      args: ["1", "1", "0", ""],
     })
     const first = await attempt(1)
     expect(first.status).toBe("done")
     await t.stores.restartRedis()
     await eventually(async () => (await t.redis.ping().catch(() => "")) === "PONG")
     expect(await attempt(1)).toEqual({ status: "unscripted" })
-    await eventually(async () => (await readOpening(t.stores.sql)).opening === 2)
+    await eventually(async () => (await readOpening(t.stores.sql)).openings[0] === 2)
     await eventually(async () => (await attempt(2)).status !== "unscripted")
     expect(await attempt(2)).toEqual(first)
     expect(await t.ledger.readAccount(accountId)).toMatchObject({
@@ -113,7 +113,7 @@ test("a keeper that starts while redis-server is away comes up when it is back",
     const starting = startKeeper({ redisUrl, databaseUrl, partitions, log: () => undefined })
     await stores.restartRedis()
     await (await starting).stop()
-    expect((await readOpening(stores.sql)).opening).toBe(1)
+    expect((await readOpening(stores.sql)).openings).toEqual([1])
   })
 })
 

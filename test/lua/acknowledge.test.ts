@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import { decodeMeta } from "../../src/ledger/records.ts"
-import { OPEN_PARTITION_TEXT } from "../../src/ledger/scripts.ts"
+import { FENCE_PARTITION_TEXT, OPEN_PARTITION_TEXT } from "../../src/ledger/scripts.ts"
+import { decodeMeta } from "../../src/ledger/states.ts"
 import { type Scripts, startScripts } from "../support/scripts.ts"
 
 let scripts: Scripts
@@ -79,9 +79,10 @@ describe("open_partition", () => {
     scripts.redis.call(
       "EVAL",
       OPEN_PARTITION_TEXT,
-      2,
+      3,
       "{p5}:meta",
       stream,
+      "{p5}:claim",
       generation,
       3,
       7,
@@ -90,12 +91,51 @@ describe("open_partition", () => {
       4,
     )
 
+  const fence = (claim: number) =>
+    scripts.redis.call("EVAL", FENCE_PARTITION_TEXT, 2, "{p5}:meta", "{p5}:claim", claim)
+
+  test("of two that build, the one with the later claim opens; the other's generation never does", async () => {
+    await scripts.redis.xadd("{p5}:older", "8-0", "id", "genesis8")
+    await scripts.redis.xadd("{p5}:later", "9-0", "id", "genesis9")
+    expect([await fence(8), await fence(9), await fence(8)]).toEqual([
+      ["cleared"],
+      ["cleared"],
+      ["fenced"],
+    ])
+    expect(await open(8, "{p5}:older")).toEqual(["fenced"])
+    expect(await open(9, "{p5}:later")).toEqual(["opened"])
+    await scripts.redis.del("{p5}:meta", "{p5}:claim")
+  })
+
+  test("a partition that is fenced has no generation, and all else as it was", async () => {
+    await scripts.redis.xadd("{p6}:stream", "2-0", "id", "genesis6")
+    await scripts.redis.call("EVAL", FENCE_PARTITION_TEXT, 2, "{p6}:meta", "{p6}:claim", 2)
+    const opened = [
+      "EVAL",
+      OPEN_PARTITION_TEXT,
+      3,
+      "{p6}:meta",
+      "{p6}:stream",
+      "{p6}:claim",
+    ] as const
+    await scripts.redis.call(...opened, 2, 3, 7, "genesis6", 99, 4)
+    await scripts.redis.call("EVAL", FENCE_PARTITION_TEXT, 2, "{p6}:meta", "{p6}:claim", 3)
+    const meta = decodeMeta((await scripts.redis.getBuffer("{p6}:meta")) ?? Buffer.alloc(0))
+    expect(meta).toMatchObject({ generation: 0, partitions: 3, written: 7, entryId: "genesis6" })
+    const claim = (await scripts.redis.getBuffer("{p6}:claim")) ?? Buffer.alloc(0)
+    expect([claim.readUInt32LE(0), claim.readUInt32LE(4)]).toEqual([3, 2])
+  })
+
   test("begins a generation once, and never an older one", async () => {
     expect(await open(2)).toEqual(["fenced"])
     await scripts.redis.xadd("{p5}:stream", "2-0", "id", "genesis5")
+    expect(await open(2)).toEqual(["fenced"])
+    expect(await fence(2)).toEqual(["cleared"])
     expect(await open(2)).toEqual(["opened"])
     expect(await open(2)).toEqual(["fenced"])
+    expect(await fence(1)).toEqual(["fenced"])
     expect(await open(1)).toEqual(["fenced"])
+    expect(await fence(3)).toEqual(["cleared"])
     expect(await open(3, "{p5}:missing")).toEqual(["fenced"])
     expect(await open(3)).toEqual(["opened"])
     const meta = (await scripts.redis.getBuffer("{p5}:meta")) ?? Buffer.alloc(0)

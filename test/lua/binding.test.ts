@@ -20,6 +20,7 @@ const FILES: Record<ScriptName, string> = {
   apply: "apply",
   acknowledge: "acknowledge",
   openSlot: "open_slot",
+  forgetResult: "forget_result",
   closeSlot: "close_slot",
   seedCounter: "seed_counter",
   raiseServices: "raise_services",
@@ -78,7 +79,7 @@ test("TypeScript passes to each script the keys and arguments of its header, in 
     })
     await ledger.stop()
 
-    const scripts = scriptHashes((await readOpening(stores.sql)).opening)
+    const scripts = scriptHashes((await readOpening(stores.sql)).openings[0] ?? 0)
     const calls = commands.flatMap((command) => readCall(command, scripts))
     monitor.disconnect()
     await relay.stop()

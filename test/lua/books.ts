@@ -1,6 +1,7 @@
 import { expect } from "bun:test"
 import { type AccountId, parseAccountId } from "../../src/ids.ts"
-import { decodeAccount, type LedgerRecord } from "../../src/ledger/records.ts"
+import { type LedgerRecord } from "../../src/ledger/records.ts"
+import { decodeAccount } from "../../src/ledger/states.ts"
 import { decodeHold, type HoldState } from "../support/packed.ts"
 import type { Scripts } from "../support/scripts.ts"
 

@@ -1,8 +1,8 @@
 import { type AccountId, chargeId, randomChars } from "../../src/ids.ts"
 import { encodeInstruction, type Instruction } from "../../src/ledger/instructions.ts"
 import { reversedKey } from "../../src/ledger/keys.ts"
-import { type AccountState, decodeAccount } from "../../src/ledger/records.ts"
 import type { ScriptReply } from "../../src/ledger/run-script.ts"
+import { type AccountState, decodeAccount } from "../../src/ledger/states.ts"
 import { fen } from "../../src/money.ts"
 import { keyOf, type Scripts } from "../support/scripts.ts"
 

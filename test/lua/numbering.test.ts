@@ -175,7 +175,10 @@ describe("revoke", () => {
 
 describe("slots", () => {
   const openSlot = (slot: string, args = ["1", "1"]) =>
-    scripts.run("openSlot", { keys: ["{p0}:meta", memoKey(0, 1, slot)], args })
+    scripts.run("openSlot", {
+      keys: ["{p0}:meta", memoKey(0, 1, slot), "{p0}:1:stream"],
+      args: [...args, "0", ""],
+    })
   const closeSlot = (slot: string, batch: number) =>
     scripts.run("closeSlot", { keys: [memoKey(0, 1, slot)], args: [String(batch)] })
 

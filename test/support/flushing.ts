@@ -1,7 +1,7 @@
 import { expect } from "bun:test"
 import type { AccountId } from "../../src/ids.ts"
 import { metaKey } from "../../src/ledger/keys.ts"
-import { decodeMeta } from "../../src/ledger/records.ts"
+import { decodeMeta } from "../../src/ledger/states.ts"
 import type { TestLedger } from "./ledger.ts"
 
 /** What tests of the flusher ask again and again. */

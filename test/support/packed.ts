@@ -1,4 +1,4 @@
-import { writeInteger } from "../../src/ledger/records.ts"
+import { writeInteger } from "../../src/ledger/bytes.ts"
 
 /** What the scripts keep beside accounts and meta, read and written as `lua/README.md` says. */
 

@@ -5,8 +5,10 @@ import type { Redis } from "ioredis"
 import { startRedis } from "../../src/embedded/redis.ts"
 import { type Entry, readEntries } from "../../src/flusher/read-entries.ts"
 import { type AccountId, newAccountId, parseHoldId, randomChars } from "../../src/ids.ts"
+import { writeInteger } from "../../src/ledger/bytes.ts"
 import {
   accountKey,
+  claimKey,
   counterKey,
   holdsKey,
   keyPrefix,
@@ -15,23 +17,23 @@ import {
   reversedKey,
   streamKey,
 } from "../../src/ledger/keys.ts"
-import {
-  type AccountState,
-  type AccountStatus,
-  decodeAccount,
-  decodeMeta,
-  type Meta,
-  writeInteger,
-} from "../../src/ledger/records.ts"
 import { connected, connectRedis } from "../../src/ledger/redis.ts"
 import { readReply, runScript, type ScriptReply } from "../../src/ledger/run-script.ts"
 import {
+  FENCE_PARTITION_TEXT,
   OPEN_PARTITION_TEXT,
   SCRIPT_NAMES,
   type ScriptHashes,
   scriptHashes,
   scriptText,
 } from "../../src/ledger/scripts.ts"
+import {
+  type AccountState,
+  type AccountStatus,
+  decodeAccount,
+  decodeMeta,
+  type Meta,
+} from "../../src/ledger/states.ts"
 import { type BatchOf, type ItemOf, type Outcome, type Packed, pack } from "./batches.ts"
 import {
   type Counter,
@@ -137,8 +139,9 @@ export async function startScripts(): Promise<Scripts> {
 
   async function openSlot(): Promise<string> {
     const slot = randomChars(12)
-    const keys = [metaKey(PARTITION), memoKey(PARTITION, GENERATION, slot)]
-    const { status } = await run("openSlot", { keys, args: ["1", "1"] })
+    const stream = streamKey(PARTITION, GENERATION)
+    const keys = [metaKey(PARTITION), memoKey(PARTITION, GENERATION, slot), stream]
+    const { status } = await run("openSlot", { keys, args: ["1", "1", "0", ""] })
     if (status !== "opened") throw new Error(`the slot was not opened: ${status}`)
     return slot
   }
@@ -257,8 +260,10 @@ const NEW_COUNTER: Counter = {
 async function openPartition(redis: Redis): Promise<void> {
   const stream = streamKey(PARTITION, GENERATION)
   await redis.xadd(stream, `${GENERATION}-0`, "id", GENESIS)
-  const args = [metaKey(PARTITION), stream, GENERATION, 1, 0, GENESIS, 0, 1]
-  const { status } = readReply(await redis.callBuffer("EVAL", OPEN_PARTITION_TEXT, 2, ...args))
+  const [meta, claim] = [metaKey(PARTITION), claimKey(PARTITION)]
+  await redis.callBuffer("EVAL", FENCE_PARTITION_TEXT, 2, meta, claim, GENERATION)
+  const args = [meta, stream, claim, GENERATION, 1, 0, GENESIS, 0, 1]
+  const { status } = readReply(await redis.callBuffer("EVAL", OPEN_PARTITION_TEXT, 3, ...args))
   if (status !== "opened") throw new Error(`the partition was not opened: ${status}`)
 }
 

@@ -1,4 +1,4 @@
-import type { AccountStatus } from "../../../src/ledger/records.ts"
+import type { AccountStatus } from "../../../src/ledger/states.ts"
 import { type Answer, fingerprintOf, type Item, isOnce, nameOf } from "./items.ts"
 
 /**

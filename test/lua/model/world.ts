@@ -1,7 +1,7 @@
 import { expect } from "bun:test"
 import { type AccountId, newId, randomChars } from "../../../src/ids.ts"
 import { counterKey } from "../../../src/ledger/keys.ts"
-import { decodeAccount, type Meta } from "../../../src/ledger/records.ts"
+import { decodeAccount, type Meta } from "../../../src/ledger/states.ts"
 import { fen } from "../../../src/money.ts"
 import { type ItemOf, keyed, limitsOf, type Outcome } from "../../support/batches.ts"
 import { decodeCounter, decodeHold, decodeResult } from "../../support/packed.ts"

@@ -1,0 +1,51 @@
+import type { Sql } from "../connection.ts"
+
+/** What a rebuild gives Redis of a request with an Idempotency-Key. */
+export type StoredResult = {
+  accountId: string
+  seq: string
+  atMs: number
+  digest: string
+  /** 6 bytes, in base64. */
+  fingerprint: string
+  heldFen: string
+  balanceFen: string
+  amountFen: string
+  kind: string
+  keyId: string | null
+  interface: string | null
+  quantity: number | null
+  requestId: string | null
+  description: string
+}
+
+/**
+ * One page of a partition's results that are younger than `ttlMs`, after one of them. Callers may
+ * rely on: of a charge that was taken back there is none.
+ */
+export async function listStoredResults(
+  sql: Sql,
+  {
+    partition,
+    after,
+    ttlMs,
+    limit,
+  }: {
+    partition: number
+    after: { accountId: string; seq: string }
+    ttlMs: number
+    limit: number
+  },
+): Promise<StoredResult[]> {
+  return await sql<StoredResult[]>`
+    select i.account_id as "accountId", i.seq, extract(epoch from i.at) * 1000 as "atMs", i.digest,
+      i.fingerprint, i.held_fen as "heldFen", r.balance_after_fen as "balanceFen",
+      r.amount_fen as "amountFen", r.kind, r.key_id as "keyId", r.interface, r.quantity,
+      r.request_id as "requestId", r.description
+    from idempotency_results i
+    join change_records r on r.account_id = i.account_id and r.seq = i.seq and r.at = i.at
+    where i.partition = ${partition} and i.at > now() - ${ttlMs} * interval '1 millisecond'
+      and (i.account_id, i.seq) > (${after.accountId}, ${after.seq}::bigint)
+    order by i.account_id, i.seq limit ${limit}
+  `
+}

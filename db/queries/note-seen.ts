@@ -1,0 +1,31 @@
+import type { Sql } from "../connection.ts"
+
+/**
+ * Notes the highest entry that a process has seen of a generation, once it learns of a later opening,
+ * beside where the generation stood then. Callers may rely on: of all notes of one opening the highest
+ * stays, it is looked at again, and what it is compared with stays as the first note found it.
+ */
+export async function noteSeen(
+  sql: Sql,
+  seen: {
+    partition: number
+    generation: number
+    opening: number
+    entryNumber: number
+    records: number
+  },
+): Promise<void> {
+  const { partition, generation, opening, entryNumber, records } = seen
+  await sql`
+    insert into losses as l (partition, generation, opening, entry_number, records, had_entry,
+      had_records)
+    select ${partition}, ${generation}, ${opening}, ${entryNumber}, ${records},
+      coalesce(g.last_entry, p.opened_entry), coalesce(g.last_records, p.opened_records)
+    from partitions p
+    left join generations g on g.partition = p.partition and g.generation = ${generation}
+    where p.partition = ${partition}
+    on conflict (partition, generation, opening) do update
+    set entry_number = excluded.entry_number, records = excluded.records, handled = false, at = now()
+    where excluded.entry_number > l.entry_number
+  `
+}

@@ -1,0 +1,31 @@
+import { ensureMonth } from "../../db/queries/ensure-month.ts"
+import { flushBatch } from "../../db/queries/flush-batch.ts"
+import type { Watermark } from "../../db/queries/read-watermarks.ts"
+import { composeFlush } from "../flusher/compose.ts"
+import { BrokenStream, readEntries, type StreamPlace } from "../flusher/read-entries.ts"
+import { readPlace } from "./places.ts"
+import type { Log, Stores } from "./stores.ts"
+
+/**
+ * Writes to Postgres what Redis still has of a generation after the watermark. Nothing is appended to
+ * it any more; a flusher that does the same meanwhile does no harm, because each flush compares the
+ * watermark. Answers the watermark that it came to. What does not follow the watermark is not taken.
+ */
+export async function drain(
+  { redis, sql }: Stores,
+  { partition, generation }: Pick<Watermark, "partition" | "generation">,
+  log: Log,
+): Promise<StreamPlace> {
+  for (;;) {
+    const place = await readPlace(sql, partition)
+    if (place.generation !== generation) return place
+    const entries = await readEntries(redis, place).catch((error: unknown) => {
+      if (!(error instanceof BrokenStream)) throw error
+      log(`ALARM partition ${partition}: what follows is not taken: ${error.message}`)
+      return []
+    })
+    if (entries.length === 0) return place
+    for (const { atMs } of entries) await ensureMonth(sql, atMs)
+    await flushBatch(sql, composeFlush(place, entries))
+  }
+}

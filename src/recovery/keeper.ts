@@ -1,0 +1,168 @@
+import { connectSql } from "../../db/connection.ts"
+import { markOpen } from "../../db/queries/mark-open.ts"
+import { readWatermarks, type Watermark } from "../../db/queries/read-watermarks.ts"
+import { within } from "../deadline.ts"
+import { readMeta } from "../ledger/meta.ts"
+import { connected, connectRedis } from "../ledger/redis.ts"
+import type { Meta } from "../ledger/states.ts"
+import { KEEPER_ATTEMPT_MS, KEEPER_INTERVAL_MS, SETTLE_COMMAND_TIMEOUT_MS } from "../limits.ts"
+import { messageOf } from "../ticker.ts"
+import { findInRedis, judge } from "./diagnose.ts"
+import { countLosses } from "./losses.ts"
+import { hasScripts, openNode } from "./nodes.ts"
+import { type Claimed, fencePartition, recoverPartition } from "./recover.ts"
+import { LedgerRefused, requireStores } from "./requirements.ts"
+import type { Log, Stores } from "./stores.ts"
+
+/**
+ * Opens the ledger and keeps it open. It is the only place that loads scripts into Redis, and only
+ * after it has found that every partition of the node holds what Postgres says it must, or has
+ * fenced it off; until then each script answers NOSCRIPT, and no call can be charged. What Redis has
+ * lost is built anew from Postgres.
+ */
+
+const OPENING_LOCK = 7_364_102
+const KEEPER_ATTEMPT = { timeoutMs: KEEPER_ATTEMPT_MS, what: "opening the ledger" }
+
+export type KeeperSettings = {
+  redisUrl: string
+  databaseUrl: string
+  partitions: number
+  log: Log
+}
+
+/**
+ * Resolves when the ledger is open. Rejects with `LedgerRefused` where it may not be opened at the
+ * first try. From then on it looks again every KEEPER_INTERVAL_MS.
+ */
+export async function startKeeper(settings: KeeperSettings): Promise<{ stop(): Promise<void> }> {
+  const { log, partitions } = settings
+  const redis = connectRedis(settings.redisUrl, {
+    name: "fengate keeper",
+    commandTimeoutMs: SETTLE_COMMAND_TIMEOUT_MS,
+  })
+  const sql = connectSql(settings.databaseUrl, { max: 2, applicationName: "fengate keeper" })
+  const stores = { redis, sql }
+  let isStopped = false
+  let complaint = ""
+  try {
+    await connected(redis, 10_000)
+    // Also where another process has opened the ledger: a start with wrong settings is refused.
+    await requireStores(stores, partitions)
+    await openLedger(stores, settings)
+  } catch (error) {
+    await release()
+    throw error
+  }
+  log("the ledger is open")
+  const watching = watch()
+  return { stop }
+
+  async function watch(): Promise<void> {
+    while (!isStopped) {
+      await Bun.sleep(KEEPER_INTERVAL_MS)
+      if (isStopped) return
+      try {
+        if (await openLedger(stores, settings)) log("the ledger is open again")
+        complaint = ""
+      } catch (error) {
+        complain(messageOf(error))
+      }
+    }
+  }
+
+  /** Once per cause: an outage lasts longer than one look. */
+  function complain(message: string): void {
+    if (message !== complaint) log(`the ledger cannot be opened: ${message}`)
+    complaint = message
+  }
+
+  async function stop(): Promise<void> {
+    isStopped = true
+    await watching
+    await release()
+  }
+
+  async function release(): Promise<void> {
+    redis.disconnect()
+    await sql.end({ timeout: 1 })
+  }
+}
+
+/** Answers true where it had to open, false where the ledger was open already. */
+async function openLedger(stores: Stores, settings: KeeperSettings): Promise<boolean> {
+  const look = () => within(needsWork(stores, settings.log), KEEPER_ATTEMPT)
+  if (!(await look())) return false
+  return alone(settings.databaseUrl, async () => {
+    if (!(await look())) return false
+    await requireStores(stores, settings.partitions)
+    await openPartitions(stores, settings.log)
+    return true
+  })
+}
+
+/**
+ * One process opens at a time. The lock has a connection of its own, and ends with it: after its
+ * server was killed, postgres.js may never settle a query on a connection that it has reserved.
+ */
+async function alone<Value>(databaseUrl: string, work: () => Promise<Value>): Promise<Value> {
+  const lock = connectSql(databaseUrl, { max: 1, applicationName: "fengate opening" })
+  try {
+    await lock`select pg_advisory_lock(${OPENING_LOCK})`
+    return await work()
+  } finally {
+    await lock.end({ timeout: 1 })
+  }
+}
+
+/** Scripts outlive FLUSHALL: they refuse then, and it is for the keeper to find out why. */
+async function needsWork(stores: Stores, log: Log): Promise<boolean> {
+  const { redis, sql } = stores
+  const metas: (Meta | null)[] = []
+  const watermarks = await readWatermarks(sql).catch(() => [])
+  if (watermarks.length === 0) return true
+  for (const { partition } of watermarks) metas.push(await readMeta(redis, partition))
+  for (const [partition, { opening, generation, isOpen }] of watermarks.entries()) {
+    if (!isOpen || metas[partition]?.generation !== generation) return true
+    if (!(await hasScripts(stores, opening))) return true
+  }
+  return (await countLosses(stores, log)).size > 0
+}
+
+async function openPartitions(stores: Stores, log: Log): Promise<void> {
+  const distrusted = await countLosses(stores, log)
+  const intact: { partition: number; meta: Meta; watermark: Watermark }[] = []
+  const claimed: Claimed[] = []
+  for (const watermark of await readWatermarks(stores.sql)) {
+    const { partition } = watermark
+    const found = await findInRedis(stores.redis, watermark)
+    const verdict = judge(watermark, found)
+    const distrust = distrusted.get(partition)
+    if (verdict.status === "postgres_back")
+      throw new LedgerRefused(`Postgres lost: ${verdict.reason}`)
+    if (verdict.status === "intact" && distrust === undefined) {
+      intact.push({ partition, meta: verdict.meta, watermark })
+    } else {
+      const reason = distrust ?? ("reason" in verdict ? verdict.reason : null)
+      const lost = { watermark, claimedInRedis: found.claim, reason }
+      claimed.push(await fencePartition(stores, lost))
+    }
+  }
+  const opening = await openNodes(stores, intact)
+  for (const claim of claimed) await recoverPartition(stores, claim, { opening, log })
+}
+
+/** Only a node that has no scripts is opened: on one that has, its other partitions are being charged. */
+async function openNodes(
+  stores: Stores,
+  intact: readonly { partition: number; meta: Meta; watermark: Watermark }[],
+): Promise<number> {
+  const known = Math.max(0, ...(await readWatermarks(stores.sql)).map(({ opening }) => opening))
+  if (!(await hasScripts(stores, known))) return openNode(stores, intact)
+  for (const { partition, meta, watermark } of intact) {
+    if (watermark.isOpen && watermark.opening === known) continue
+    const { generation, entryNumber, written: records } = meta
+    await markOpen(stores.sql, { partition, generation, opening: known, entryNumber, records })
+  }
+  return known
+}

@@ -1,0 +1,30 @@
+import { markOpen } from "../../db/queries/mark-open.ts"
+import { raiseOpening } from "../../db/queries/raise-opening.ts"
+import { SCRIPT_NAMES, scriptHashes, scriptText } from "../ledger/scripts.ts"
+import type { Meta } from "../ledger/states.ts"
+import type { Stores } from "./stores.ts"
+
+/** Whether the node has the scripts of this opening. Redis forgets them when it restarts. */
+export async function hasScripts({ redis }: Stores, opening: number): Promise<boolean> {
+  if (opening === 0) return false
+  const loaded = await redis.call("SCRIPT", "EXISTS", ...Object.values(scriptHashes(opening)))
+  return Array.isArray(loaded) && loaded.every((flag) => Number(flag) === 1)
+}
+
+/**
+ * Opens a node whose partitions are all verified or fenced: loads the scripts under a number that no
+ * node ever had, then tells the processes. Until they are told, nothing runs on it; so `intact` is
+ * where its streams stand when they begin to be written again.
+ */
+export async function openNode(
+  { redis, sql }: Stores,
+  intact: readonly { partition: number; meta: Meta }[],
+): Promise<number> {
+  const opening = await raiseOpening(sql)
+  for (const name of SCRIPT_NAMES) await redis.script("LOAD", scriptText(name, opening))
+  for (const { partition, meta } of intact) {
+    const { generation, entryNumber, written: records } = meta
+    await markOpen(sql, { partition, generation, opening, entryNumber, records })
+  }
+  return opening
+}

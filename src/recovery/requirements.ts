@@ -1,0 +1,33 @@
+import type { Redis } from "ioredis"
+import { createLedgerRows } from "../../db/queries/create-ledger.ts"
+import type { Stores } from "./stores.ts"
+
+/** The stores are not what they must be. The message is the sentence that the operator reads. */
+export class LedgerRefused extends Error {}
+
+/** Refuses stores that cannot hold money, and settings that are not those of this ledger. */
+export async function requireStores({ redis, sql }: Stores, partitions: number): Promise<void> {
+  await requireDurable(redis)
+  const inForce = await createLedgerRows(sql, partitions)
+  if (inForce !== partitions) {
+    throw new LedgerRefused(
+      `PARTITIONS is ${partitions}, but this ledger was made with ${inForce}: set PARTITIONS=${inForce}.`,
+    )
+  }
+}
+
+/** A Redis that may evict, or that forgets at a restart, cannot hold money (DESIGN section 7). */
+async function requireDurable(redis: Redis): Promise<void> {
+  const info = await redis.info()
+  const value = (field: string) => new RegExp(`^${field}:(.*?)\r?$`, "m").exec(info)?.[1] ?? ""
+  if (value("maxmemory_policy") !== "noeviction") {
+    throw new LedgerRefused(
+      `This Redis may evict balances (maxmemory-policy ${value("maxmemory_policy")}): set maxmemory-policy noeviction.`,
+    )
+  }
+  if (value("aof_enabled") !== "1") {
+    throw new LedgerRefused(
+      "This Redis would forget balances at a restart: set appendonly yes, and appendfsync always.",
+    )
+  }
+}
