@@ -99,7 +99,9 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
     if (flush === null) {
       isDone = isLast
       await pause(FLUSH_INTERVAL_MS)
-      return place
+      // Where the generation is over, Postgres says which one goes on.
+      const meta = await readMeta(redis, partition)
+      return meta === null || meta.generation === place.generation ? place : null
     }
     await ensureMonths(entries)
     const isBehind = flush.recordCount >= FLUSH_RECORDS_FULL
