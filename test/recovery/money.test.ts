@@ -1,0 +1,111 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test"
+import { fen } from "../../src/money.ts"
+import { keyed } from "../support/batches.ts"
+import { chargeOf } from "../support/details.ts"
+import { eventually } from "../support/eventually.ts"
+import { startLedger, withLedger } from "../support/ledger.ts"
+import { startRelay } from "../support/relay.ts"
+import { startStores } from "../support/stores.ts"
+import { pay, spent } from "./recovering.ts"
+
+setDefaultTimeout(30_000)
+
+/** What a lost Redis takes with it, and what comes back: credits, holds, answers, unknown batches. */
+
+test("a credit that Redis had applied and Postgres did not have yet is applied again, once", async () => {
+  await withLedger({ flusher: false }, async (t) => {
+    const first = await t.startFlusher()
+    const accountId = await t.openAccount({ balanceFen: 100 })
+    await t.books()
+    await first.stop()
+    await t.instruct(accountId, { kind: "redemption", amountFen: 50 })
+    await t.instruct(accountId, { kind: "redemption", amountFen: 7 })
+    expect(await t.ledger.applyPending(accountId)).toMatchObject({ account: { balanceFen: 157 } })
+    await t.redis.flushall()
+    const again = await t.startFlusher()
+    await pay(t, accountId)
+    await eventually(async () => (await spent(t, accountId)) === 1 - 57)
+    await t.instruct(accountId, { kind: "redemption", amountFen: 3 })
+    expect(await t.ledger.applyPending(accountId)).toMatchObject({ account: { balanceFen: 159 } })
+    await t.books()
+    await again.stop()
+  })
+})
+
+test("a hold does not outlive its generation: what it held is available, and its capture says so", async () => {
+  await withLedger({}, async (t) => {
+    const accountId = await t.openAccount({ balanceFen: 100 })
+    const held = await t.ledger.hold({
+      ...chargeOf({ accountId, amountFen: fen(60) }),
+      ...{ ttlMs: 60_000, isInternal: false },
+    })
+    if (held.status !== "held") throw new Error(`not held: ${held.status}`)
+    await t.books()
+    await t.redis.flushall()
+    await pay(t, accountId)
+    const { holdId } = held
+    const capture = { holdId, amountFen: null, idempotency: null }
+    expect(await t.ledger.capture(capture)).toEqual({ status: "hold_lost" })
+    expect(await t.ledger.readAccount(accountId)).toMatchObject({
+      account: { balanceFen: 99, heldFen: 0 },
+    })
+  })
+})
+
+test("an account that was opened while Redis was away is there afterwards", async () => {
+  await withLedger({}, async (t) => {
+    const first = await t.openAccount({ balanceFen: 100 })
+    await t.books()
+    await t.redis.flushall()
+    await pay(t, first)
+    const second = await t.openAccount({ balanceFen: 100 })
+    await pay(t, second)
+    expect([await spent(t, first), await spent(t, second)]).toEqual([1, 1])
+  })
+})
+
+describe("a batch that was answered 503 and whose generation ended before its revoke", () => {
+  for (const isKeyed of [false, true]) {
+    test(`is taken back from the record${isKeyed ? ", and its retry runs anew" : ""}`, async () => {
+      const stores = await startStores()
+      const relay = await startRelay(stores.redisPort)
+      const t = await startLedger(stores, { redisUrl: relay.through(stores.redisUrl) })
+      const accountId = await t.openAccount({ balanceFen: 100 })
+      const idempotency = isKeyed ? keyed("a-retried-charge") : null
+      const item = { ...chargeOf({ accountId, amountFen: fen(1) }), idempotency }
+      relay.holdReplies()
+      expect(await t.ledger.charge(item)).toEqual({ status: "unavailable" })
+      // Redis has charged it, and Postgres has it; the gateway does not know.
+      await eventually(async () => (await recordsOf(stores.sql)) === 2)
+      await t.redis.flushall()
+      await eventually(async () => (await generationOf(stores.sql)) === 2)
+      relay.release()
+      await eventually(async () => (await t.ledger.health()).status === "ready")
+      await eventually(async () => (await spent(t, accountId)) === 0)
+      const retried = await eventually(async () => {
+        const outcome = await t.ledger.charge(item)
+        return outcome.status === "accepted" && outcome
+      })
+      expect(retried).toMatchObject({ isReplay: false })
+      expect(await spent(t, accountId)).toBe(1)
+      await t.books()
+      await t.stop()
+      await relay.stop()
+      await stores.stop()
+    })
+  }
+})
+
+type Sql = Awaited<ReturnType<typeof startStores>>["sql"]
+
+async function recordsOf(sql: Sql): Promise<number> {
+  const [row] = await sql<{ records: number }[]>`
+    select records::float8 as records from partitions where partition = 0
+  `
+  return row?.records ?? 0
+}
+
+async function generationOf(sql: Sql): Promise<number> {
+  const [row] = await sql<{ generation: number }[]>`select generation from partitions`
+  return row?.generation ?? 0
+}

@@ -1,0 +1,92 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test"
+import { readOpening } from "../../db/queries/read-opening.ts"
+import { claimKey } from "../../src/ledger/keys.ts"
+import { findInRedis } from "../../src/recovery/diagnose.ts"
+import { readPlace } from "../../src/recovery/places.ts"
+import { fencePartition, recoverPartition, type Step } from "../../src/recovery/recover.ts"
+import { failureOf } from "../support/failure.ts"
+import { startLedger, type TestLedger, withLedger, withStores } from "../support/ledger.ts"
+import { pay, spent } from "./recovering.ts"
+
+setDefaultTimeout(30_000)
+
+/**
+ * A recovery may die or be frozen after each of its steps; what Redis still has of the generation before
+ * is kept in each case, and so is what is charged meanwhile.
+ */
+
+const STEPS: readonly Step[] = ["claimed", "fenced", "drained", "built", "switched", "opened"]
+
+const quiet = { log: () => undefined }
+
+async function recover({ stores, redis }: TestLedger, at: (step: Step) => Promise<void>) {
+  const both = { redis, sql: stores.sql }
+  const watermark = await readPlace(stores.sql, 0)
+  const { claim } = await findInRedis(redis, watermark)
+  const lost = { watermark, claimedInRedis: claim, reason: "a test says so" }
+  const claimed = await fencePartition(both, lost, { at })
+  await recoverPartition(both, claimed, { opening: watermark.opening, ...quiet, at })
+}
+
+describe("a recovery that dies", () => {
+  for (const died of STEPS) {
+    test(`once it has ${died}: the next one finishes it, and every charge is kept`, async () => {
+      await withStores({}, async (stores) => {
+        const before = await startLedger(stores, { flusher: false })
+        const accountId = await before.openAccount({ balanceFen: 100 })
+        for (let n = 0; n < 3; n++) await pay(before, accountId)
+        const failure = await failureOf(
+          recover(before, async (step) => {
+            if (step === died) throw new Error("it died")
+          }),
+        )
+        expect(failure).toBe("it died")
+        await before.stop()
+        const after = await startLedger(stores)
+        await pay(after, accountId)
+        expect(await spent(after, accountId)).toBe(4)
+        await after.books()
+        await after.stop()
+      })
+    })
+  }
+})
+
+describe("a recovery that is frozen, while another one is carried out", () => {
+  for (const frozen of STEPS) {
+    test(`once it has ${frozen}: when it wakes up, it can harm nothing`, async () => {
+      await withLedger({}, async (t) => {
+        const accountId = await t.openAccount({ balanceFen: 100 })
+        for (let n = 0; n < 3; n++) await pay(t, accountId)
+        const [isThere, wake] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+        const sleeper = recover(t, async (step) => {
+          if (step !== frozen) return
+          isThere.resolve()
+          await wake.promise
+        }).catch((error: unknown) => String(error))
+        await isThere.promise
+        await recover(t, async () => undefined).catch(() => undefined)
+        for (let n = 0; n < 3; n++) await pay(t, accountId)
+        wake.resolve()
+        await sleeper
+        for (let n = 0; n < 3; n++) await pay(t, accountId)
+        expect(await spent(t, accountId)).toBe(9)
+      })
+    })
+  }
+})
+
+test("of several recoveries at once one is carried out, and nothing is lost", async () => {
+  await withLedger({}, async (t) => {
+    const accountId = await t.openAccount({ balanceFen: 100 })
+    for (let n = 0; n < 3; n++) await pay(t, accountId)
+    await Promise.all(
+      Array.from({ length: 5 }, () => recover(t, async () => undefined).catch(() => undefined)),
+    )
+    await pay(t, accountId)
+    expect(await spent(t, accountId)).toBe(4)
+    const [generation = 0] = (await readOpening(t.stores.sql)).generations
+    const claim = await t.redis.getBuffer(claimKey(0))
+    expect(claim?.readUInt32LE(0)).toBe(generation)
+  })
+})
