@@ -233,15 +233,38 @@ export const usageHourly = pgTable(
   (table) => [primaryKey({ columns: [table.accountId, table.hour, table.keyId, table.interface] })],
 )
 
-/** Each time that the books were recomputed from nothing, and what was found. */
-export const reconciliationRuns = pgTable("reconciliation_runs", {
-  id: text("id").primaryKey(),
-  startedAt: moment("started_at").notNull().defaultNow(),
-  finishedAt: moment("finished_at"),
-  accounts: count("accounts").default(0),
-  records: count("records").default(0),
-  driftFen: fen("drift_fen").default(0),
-  findings: text("findings").array().notNull().default(sql`'{}'`),
+/**
+ * Each time that the books were recomputed from nothing, or shall be: asked for, started by whoever
+ * carries it out, told to be under way, and finished, with what was found.
+ */
+export const reconciliationRuns = pgTable(
+  "reconciliation_runs",
+  {
+    id: text("id").primaryKey(),
+    /** An administrator's account id, or `system`. */
+    askedBy: text("asked_by").notNull(),
+    askedAt: moment("asked_at").notNull().defaultNow(),
+    startedAt: moment("started_at"),
+    /** When it was last told to go on; one that is silent for long is started again. */
+    aliveAt: moment("alive_at"),
+    finishedAt: moment("finished_at"),
+    accounts: count("accounts").default(0),
+    records: count("records").default(0),
+    driftFen: fen("drift_fen").default(0),
+    findings: text("findings").array().notNull().default(sql`'{}'`),
+    /** Why it could not be finished. */
+    failure: text("failure"),
+  },
+  (table) => [index("reconciliation_runs_asked_at").on(table.askedAt)],
+)
+
+/** Accounts whose balance in Redis is not what Postgres and the unflushed records make it. */
+export const drifts = pgTable("drifts", {
+  accountId: text("account_id").primaryKey(),
+  partition: integer("partition").notNull(),
+  driftFen: fen("drift_fen"),
+  detail: text("detail").notNull(),
+  foundAt: moment("found_at").notNull().defaultNow(),
 })
 
 /** How far the books have been proven (src/reconcile): records at or below the position are final. */

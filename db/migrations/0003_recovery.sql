@@ -52,14 +52,26 @@ CREATE TABLE "losses" (
 	CONSTRAINT "losses_partition_generation_opening_pk" PRIMARY KEY("partition","generation","opening")
 );
 --> statement-breakpoint
+CREATE TABLE "drifts" (
+	"account_id" text PRIMARY KEY NOT NULL,
+	"partition" integer NOT NULL,
+	"drift_fen" bigint NOT NULL,
+	"detail" text NOT NULL,
+	"found_at" timestamp (3) with time zone DEFAULT now() NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "reconciliation_runs" (
 	"id" text PRIMARY KEY NOT NULL,
-	"started_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"asked_by" text NOT NULL,
+	"asked_at" timestamp (3) with time zone DEFAULT now() NOT NULL,
+	"started_at" timestamp (3) with time zone,
+	"alive_at" timestamp (3) with time zone,
 	"finished_at" timestamp (3) with time zone,
 	"accounts" bigint DEFAULT 0 NOT NULL,
 	"records" bigint DEFAULT 0 NOT NULL,
 	"drift_fen" bigint DEFAULT 0 NOT NULL,
-	"findings" text[] DEFAULT '{}' NOT NULL
+	"findings" text[] DEFAULT '{}' NOT NULL,
+	"failure" text
 );
 --> statement-breakpoint
 ALTER TABLE "account_snapshots" ADD COLUMN "chain_key" text DEFAULT '' NOT NULL;--> statement-breakpoint
@@ -70,6 +82,7 @@ ALTER TABLE "partitions" ADD COLUMN "opened_records" bigint DEFAULT 0 NOT NULL;-
 ALTER TABLE "partitions" ADD COLUMN "is_refilling" boolean DEFAULT false NOT NULL;--> statement-breakpoint
 ALTER TABLE "partitions" ADD COLUMN "chain_head" text DEFAULT '' NOT NULL;--> statement-breakpoint
 ALTER TABLE "partitions" ADD COLUMN "chain_start" bigint DEFAULT 0 NOT NULL;--> statement-breakpoint
+CREATE INDEX "reconciliation_runs_asked_at" ON "reconciliation_runs" USING btree ("asked_at");--> statement-breakpoint
 CREATE INDEX "idempotency_results_at" ON "idempotency_results" USING btree ("partition","at");--> statement-breakpoint
 CREATE UNIQUE INDEX "incidents_of_entries" ON "incidents" USING btree ("partition","generation","kind","from_entry");--> statement-breakpoint
 -- An installation that has records already: its generations go on, and its chain begins here.
