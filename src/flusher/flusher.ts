@@ -1,9 +1,5 @@
 import type { Redis } from "ioredis"
-import type { Sql } from "../../db/connection.ts"
-import { ensureMonth } from "../../db/queries/ensure-month.ts"
-import { type Flush, flushBatch } from "../../db/queries/flush-batch.ts"
-import { noteStop } from "../../db/queries/note-stop.ts"
-import { readWatermarks } from "../../db/queries/read-watermarks.ts"
+import type { Flush } from "../../db/queries/flush-batch.ts"
 import { within } from "../deadline.ts"
 import { metaKey, streamKey } from "../ledger/keys.ts"
 import { readMeta } from "../ledger/meta.ts"
@@ -40,15 +36,30 @@ import { createYielding } from "./yielding.ts"
  * TELLING   tells meta, only after the commit, and trims what is older than the tail. A crash
  *           before it is harmless: the next one tells more.
  * HALTED    an invariant is broken. No record is skipped and none is guessed; the reason stands in
- *           `partitions.stopped_because`. It looks again, and goes on once the cause is gone.
+ *           `partitions.stopped_because`. Whoever finds it there, a flusher that starts later as
+ *           well, stays halted until an operator has removed it; then back to LOCATING.
  *
  * Asked to stop, it goes on until nothing is left to read, and stops between TELLING and READING.
  */
 export type Flusher = { stop(): Promise<void> }
 
+/** What a flusher asks of Postgres. Whatever rejects is asked again. */
+export type FlushRecord = {
+  /** The watermark of a partition. */
+  readPlace(partition: number): Promise<Place>
+  /** All of a batch or nothing, if the watermark stands where it begins; null: it does not. */
+  flush(flush: Flush): Promise<{ records: number } | null>
+  /** Makes room for the change records of that month. Harmless where there is some. */
+  ensureMonth(atMs: number): Promise<void>
+  /** Writes down that the partition goes on only when told. */
+  noteStop(stop: { partition: number; reason: string }): Promise<void>
+  /** Why the partition was stopped; null: it may go on. */
+  readStop(partition: number): Promise<string | null>
+}
+
 export type FlusherDeps = {
   redis: Redis
-  sql: Sql
+  record: FlushRecord
   openings: Openings
   partition: number
   log(message: string): void
@@ -56,16 +67,16 @@ export type FlusherDeps = {
 
 const FLUSH = { timeoutMs: FLUSH_DEADLINE_MS, what: "Postgres" }
 
-type Place = StreamPlace & { records: number }
+export type Place = StreamPlace & { records: number }
 type Read = { entries: Entry[]; flush: Flush | null }
 type Prepared = { after: number; reading: Promise<Read> }
 type Flushed = { entryNumber: number; atMs: number }
 
-export function startFlusher({ redis, sql, openings, partition, log }: FlusherDeps): Flusher {
+export function startFlusher(deps: FlusherDeps): Flusher {
+  const { redis, record, openings, partition, log } = deps
   let isStopping = false
   let isDone = false
   let wake: () => void = () => undefined
-  let haltReason: string | null = null
   const months = new Set<string>()
   const yielding = createYielding()
   let entriesMax = FLUSH_ENTRIES_MAX
@@ -80,7 +91,8 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
     let place: Place | null = null
     while (!isDone) {
       try {
-        place = await step(place ?? (await locate()))
+        place ??= await locate()
+        if (place !== null) place = await step(place)
       } catch (error) {
         place = null
         ahead = null
@@ -105,7 +117,7 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
     }
     await ensureMonths(entries)
     const isBehind = flush.recordCount >= FLUSH_RECORDS_FULL
-    const writing = within(flushBatch(sql, flush), FLUSH)
+    const writing = within(record.flush(flush), FLUSH)
     if (isBehind) prepare({ ...place, ...flush.to })
     const flushed = await writing
     if (flushed === null) {
@@ -113,7 +125,6 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
       await pause(FLUSH_RETRY_MS)
       return null
     }
-    await resumed()
     const next = { ...place, ...flush.to, records: flushed.records }
     await tell(next, entries)
     const spentMs = performance.now() - startedAt
@@ -148,17 +159,19 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
     return { behind: meta.written - meta.flushed, written: meta.written }
   }
 
-  async function locate(): Promise<Place> {
-    const watermark = (await readWatermarks(sql)).find((row) => row.partition === partition)
-    if (watermark === undefined) throw new Error(`Postgres has no partition ${partition}`)
-    return watermark
+  /** Null where the partition was stopped: it is looked up again once it may go on. */
+  async function locate(): Promise<Place | null> {
+    const reason = await within(record.readStop(partition), FLUSH)
+    if (reason === null) return await within(record.readPlace(partition), FLUSH)
+    await halt(reason)
+    return null
   }
 
   async function ensureMonths(entries: readonly Entry[]): Promise<void> {
     for (const { atMs } of entries) {
       const month = new Date(atMs).toISOString().slice(0, 7)
       if (months.has(month)) continue
-      await ensureMonth(sql, atMs)
+      await within(record.ensureMonth(atMs), FLUSH)
       months.add(month)
     }
   }
@@ -197,22 +210,28 @@ export function startFlusher({ redis, sql, openings, partition, log }: FlusherDe
   }
 
   async function recover(error: unknown): Promise<void> {
-    if (!isBroken(error)) {
-      log(`partition ${partition}: flushing pauses: ${describe(error)}`)
-      return pause(FLUSH_RETRY_MS)
-    }
     const reason = describe(error)
-    if (haltReason !== reason) log(`ALARM partition ${partition}: flushing is halted: ${reason}`)
-    haltReason = reason
-    await noteStop(sql, { partition, reason }).catch(() => undefined)
-    await pause(FLUSH_STOPPED_MS)
+    if (isBroken(error)) return halt(reason, { isNoted: false })
+    log(`partition ${partition}: flushing pauses: ${reason}`)
+    await pause(FLUSH_RETRY_MS)
   }
 
-  async function resumed(): Promise<void> {
-    if (haltReason === null) return
-    haltReason = null
-    log(`partition ${partition}: flushing goes on`)
-    await noteStop(sql, { partition, reason: null })
+  /** Returns when the reason was removed from where it stands, or when it is asked to stop. */
+  async function halt(reason: string, { isNoted } = { isNoted: true }): Promise<void> {
+    log(`ALARM partition ${partition}: flushing is halted: ${reason}`)
+    for (let isHalted = true; isHalted; ) {
+      try {
+        if (!isNoted) await within(record.noteStop({ partition, reason }), FLUSH)
+        isNoted = true
+        isHalted = (await within(record.readStop(partition), FLUSH)) !== null
+      } catch {
+        // Postgres is away: it stays halted, and looks again.
+      }
+      if (isStopping) isDone = true
+      if (isDone) return
+      if (isHalted) await pause(FLUSH_STOPPED_MS)
+    }
+    log(`partition ${partition}: flushing goes on, as it was told`)
   }
 
   function pause(ms: number): Promise<void> {

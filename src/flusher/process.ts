@@ -1,6 +1,11 @@
-import { connectSql } from "../../db/connection.ts"
+import { connectSql, type Sql } from "../../db/connection.ts"
+import { ensureMonth } from "../../db/queries/ensure-month.ts"
+import { flushBatch } from "../../db/queries/flush-batch.ts"
 import { loadPendingInstructions } from "../../db/queries/load-pending-instructions.ts"
+import { noteStop } from "../../db/queries/note-stop.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
+import { readStop } from "../../db/queries/read-stop.ts"
+import { readWatermarks } from "../../db/queries/read-watermarks.ts"
 import { createInstructions } from "../ledger/instructions.ts"
 import { readInstruction } from "../ledger/ledger.ts"
 import { createOpenings } from "../ledger/opening.ts"
@@ -17,7 +22,7 @@ import {
 import { reconcile } from "../reconcile/reconcile.ts"
 import { messageOf, startTicker } from "../ticker.ts"
 import { createExpiry } from "./expire.ts"
-import { startFlusher } from "./flusher.ts"
+import { type FlushRecord, startFlusher } from "./flusher.ts"
 import { sweep } from "./sweep.ts"
 
 /** The background process: flushes every partition, sweeps instructions, proves the books. */
@@ -47,7 +52,7 @@ export async function startFlusherProcess(
   const expiry = createExpiry({ redis: redisForHolds, sql, openings, partitions, log })
   const workers = [
     ...Array.from({ length: partitions }, (_, partition) =>
-      startFlusher({ redis, sql, openings, partition, log }),
+      startFlusher({ redis, record: flushRecord(sql), openings, partition, log }),
     ),
     startTicker({
       intervalMs: SWEEP_INTERVAL_MS,
@@ -81,5 +86,20 @@ export async function startFlusherProcess(
       // Nothing is in flight. postgres.js waits in vain for a connection that died under a query.
       await sql.end({ timeout: 1 })
     },
+  }
+}
+
+/** What flushers ask of Postgres, as the statements of `db/queries`. */
+export function flushRecord(sql: Sql): FlushRecord {
+  return {
+    async readPlace(partition) {
+      const watermark = (await readWatermarks(sql)).find((row) => row.partition === partition)
+      if (watermark === undefined) throw new Error(`Postgres has no partition ${partition}`)
+      return watermark
+    },
+    flush: (flush) => flushBatch(sql, flush),
+    ensureMonth: (atMs) => ensureMonth(sql, atMs),
+    noteStop: (stop) => noteStop(sql, stop),
+    readStop: (partition) => readStop(sql, partition),
   }
 }

@@ -2,9 +2,10 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { connectSql } from "../../db/connection.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { startFlusher } from "../../src/flusher/flusher.ts"
+import { flushRecord } from "../../src/flusher/process.ts"
 import { createOpenings } from "../../src/ledger/opening.ts"
-import { decodeMeta } from "../../src/ledger/states.ts"
 import { connected, connectRedis } from "../../src/ledger/redis.ts"
+import { decodeMeta } from "../../src/ledger/states.ts"
 import { eventually } from "../support/eventually.ts"
 import {
   alarmsOf,
@@ -93,7 +94,7 @@ async function flusherAlone(t: TestLedger, redisUrl: string): Promise<{ stop(): 
   const openings = createOpenings(() => readOpening(sql))
   const flusher = startFlusher({
     redis,
-    sql,
+    record: flushRecord(sql),
     openings,
     partition: 0,
     log: (line) => void t.log.push(line),

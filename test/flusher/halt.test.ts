@@ -10,8 +10,8 @@ setDefaultTimeout(30_000)
 
 /**
  * A stream or books that are not what they must be. The partition halts and says why; nothing is
- * skipped, charges go on, and once the cause is repaired everything is there, in order. Each case
- * has a partition of its own.
+ * skipped, and charges go on. Told to go on, it halts again while the cause is there; once that is
+ * repaired, and it is told so, everything is there, in order. Each case has a partition of its own.
  */
 type Place = { partition: number; accountId: AccountId }
 type Case = {
@@ -172,7 +172,7 @@ afterAll(async () => {
   await t.stores.stop()
 })
 
-describe("the flusher halts and skips nothing, and goes on when it is repaired:", () => {
+describe("the flusher halts and skips nothing, and goes on when it is repaired and told to:", () => {
   for (const [i, { name, reason, repair }] of cases.entries()) {
     // Each waits for its partition's flusher to look again: they may as well wait together.
     test.concurrent(name, async () => {
@@ -181,14 +181,42 @@ describe("the flusher halts and skips nothing, and goes on when it is repaired:"
       expect(stop).toMatch(reason)
       await chargeMany(t, place.accountId, 3)
       expect(await progress(t, place.partition)).toMatchObject({ flushed: 1 })
-      const alarms = alarmsOf(t).filter((line) => line.includes(`partition ${place.partition}:`))
-      expect(alarms).toHaveLength(1)
+      expect(haltsOf(place)).toHaveLength(1)
+
+      await resume(place)
+      expect(await eventually(async () => (await stopReason(place)) ?? false)).toEqual(stop)
+      expect(haltsOf(place)).toHaveLength(2)
+      expect(await progress(t, place.partition)).toMatchObject({ flushed: 1 })
 
       await repair(place)
-      await eventually(async () => expect(await stopReason(place)).toBeNull())
+      await resume(place)
       await eventually(() => expectAllRecords(t, place.accountId, { least: 9 }))
     })
   }
+})
+
+test("a partition that was stopped stays so across a restart, until it is told to go on", async () => {
+  const [place] = places
+  if (place === undefined) throw new Error("no partition 0")
+  const { accountId, partition } = place
+  await flusher.stop()
+  const reason = "somebody wants to look at it"
+  await t.stores
+    .sql`update partitions set stopped_because = ${reason} where partition = ${partition}`
+  const before = await progress(t, partition)
+  flusher = await t.startFlusher()
+  await eventually(() => haltsOf(place).some((line) => line.endsWith(reason)))
+  await chargeMany(t, accountId, 3)
+  // The other partitions are flushed meanwhile, by the same process.
+  const other = placeOf(1)
+  const { written } = await progress(t, other.partition)
+  await chargeMany(t, other.accountId, 3)
+  await eventually(async () => (await progress(t, other.partition)).flushed > written)
+  expect(await progress(t, partition)).toMatchObject({ flushed: before.flushed })
+  expect(await stopReason(place)).toBe(reason)
+
+  await resume(place)
+  await eventually(() => expectAllRecords(t, accountId, { least: 12 }))
 })
 
 test("afterwards the books of all partitions are in order", async () => {
@@ -199,6 +227,15 @@ function placeOf(partition: number): Place {
   const place = places[partition]
   if (place === undefined) throw new Error(`no partition ${partition}`)
   return place
+}
+
+function haltsOf({ partition }: Place): string[] {
+  return alarmsOf(t).filter((line) => line.includes(`partition ${partition}: flushing is halted`))
+}
+
+/** As an operator tells a partition to go on. */
+async function resume({ partition }: Place): Promise<void> {
+  await t.stores.sql`update partitions set stopped_because = null where partition = ${partition}`
 }
 
 async function stopReason({ partition }: Place): Promise<string | null> {
