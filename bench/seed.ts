@@ -37,10 +37,10 @@ export async function seedAccounts(
   await sql`
     insert into instructions (account_id, number, kind, auth_version, amount_fen, description,
       created_at)
-    select id, number, kind, auth_version, amount, 'Benchmark', now() - interval '1 hour'
+    select id, number, kind, auth_version, amount, description, now() - interval '1 hour'
     from unnest(${ids}::text::text[]) id, (values
-      (1, 'open', 1, 0), (2, 'redemption', 0, ${creditFen}::bigint)
-    ) as made(number, kind, auth_version, amount)
+      (1, 'open', 1, 0, ''), (2, 'redemption', 0, ${creditFen}::bigint, 'Benchmark')
+    ) as made(number, kind, auth_version, amount, description)
     where number <= ${instructions}::integer
   `
   return accounts

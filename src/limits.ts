@@ -68,6 +68,9 @@ export const SEED_POLL_MS = 50
 
 // ---- what is kept of requests with an Idempotency-Key, and of resolved holds
 export const IDEMPOTENCY_TTL_MS = 86_400_000
+/** How often those in Postgres whose time is over are deleted, and how many a statement. */
+export const FORGET_INTERVAL_MS = 60_000
+export const FORGET_RESULTS_MAX = 10_000
 
 // ---- back-pressure
 /** Records that Postgres may lag behind before charges are refused; about 150 B of Redis each. */
@@ -96,6 +99,14 @@ export const FLUSH_COMMAND_TIMEOUT_MS = 5_000
 /** Flushed entries that stay in the stream, so that a restored Postgres can be filled up again. */
 export const TAIL_MS = 300_000
 export const TAIL_ENTRIES_MAX = 50_000
+
+/** How many chain keys of accounts a flusher keeps: about 150 B each. */
+export const CHAIN_KEYS_MAX = 50_000
+/** How often the heads of the hash chains are written to a file, and how long that may take at the end. */
+export const ANCHOR_INTERVAL_MS = 60_000
+export const ANCHOR_DEADLINE_MS = 2_000
+/** Records of a chain that are read and hashed at a time. */
+export const VERIFY_PAGE = 5_000
 
 // ---- credits
 export const SWEEP_INTERVAL_MS = 1_000
@@ -203,6 +214,10 @@ if (QUEUE_WAIT_MS + BATCH_DEADLINE_MS + REVOKE_FILE_MS >= UNAVAILABLE_ANSWER_MS_
 // A flush reads whole entries: one entry must never be larger than a flush.
 if (BATCH_ITEMS_MAX > FLUSH_RECORDS_MAX) {
   throw new RangeError("FLUSH_RECORDS_MAX must hold the records of a whole entry")
+}
+// A batch is composed before the one before it is committed: keys of both must be kept.
+if (CHAIN_KEYS_MAX < 2 * FLUSH_RECORDS_MAX) {
+  throw new RangeError("CHAIN_KEYS_MAX must hold the accounts of two flushes")
 }
 // The flusher must catch up before charges are refused.
 if (2 * YIELD_RECORDS_MAX > UNFLUSHED_RECORDS_MAX) {

@@ -21,7 +21,10 @@ export type FlushColumns = {
     | "batches",
     string
   >
-  opened: Record<"accountIds" | "balances" | "seqs" | "instructions" | "authVersions", string>
+  opened: Record<
+    "accountIds" | "balances" | "seqs" | "instructions" | "authVersions" | "chainKeys",
+    string
+  >
   advanced: Record<
     | "accountIds"
     | "seqsBefore"
@@ -36,13 +39,20 @@ export type FlushColumns = {
   usage: Record<"accountIds" | "keyIds" | "interfaces" | "hourMs" | "calls" | "amounts", string>
   counters: Record<"kinds" | "credits" | "debits", string>
   instructions: Record<"accountIds" | "numbers", string>
+  /** Charges and captures of requests with an Idempotency-Key. */
+  keyed: Record<"accountIds" | "seqs" | "atMs" | "digests" | "fingerprints" | "heldFen", string>
+  /** Charges and captures that a revoke took back. */
+  revoked: Record<"accountIds" | "seqs", string>
 }
+
+/** Between two entries of a stream: how many records came before, and the hash chain over them. */
+type FlushEnd = { entryNumber: number; entryId: string; records: number; chainHead: string }
 
 export type Flush = {
   partition: number
   generation: number
-  from: { entryNumber: number; entryId: string }
-  to: { entryNumber: number; entryId: string }
+  from: FlushEnd
+  to: FlushEnd
   recordCount: number
   openedCount: number
   advancedCount: number
@@ -50,9 +60,10 @@ export type Flush = {
 }
 
 /**
- * Writes one batch of a partition's stream: watermark, records, snapshots, usage, counter-accounts
- * and instructions, in one statement, because a transaction of several can commit its later half
- * alone when the connection dies inside it (LIBRARIES, "Postgres").
+ * Writes one batch of a partition's stream: watermark and head of the hash chain, records, snapshots,
+ * usage, counter-accounts, instructions and results of keyed requests, in one statement, because a
+ * transaction of several can commit its later half alone when the connection dies inside it
+ * (LIBRARIES, "Postgres").
  *
  * Callers may rely on: all of it or none. It happens only if the watermark stands at `from`; null
  * says that it does not, and nothing was written. Where a record is missing, doubled or out of
@@ -68,14 +79,17 @@ export async function flushBatch(sql: Sql, flush: Flush): Promise<{ records: num
     usage: u,
     counters: c,
     instructions: i,
+    keyed: k,
+    revoked: v,
   } = flush.columns
   const rows = await sql<{ records: string }[]>`
     with moved as (
       update partitions
       set entry_number = ${to.entryNumber}, entry_id = ${to.entryId},
-        records = records + ${recordCount}, flushed_at = now()
+        records = ${to.records}, chain_head = ${to.chainHead}, flushed_at = now()
       where partition = ${partition} and generation = ${generation}
         and entry_number = ${from.entryNumber} and entry_id = ${from.entryId}
+        and records = ${from.records} and chain_head = ${from.chainHead}
       returning records
     ), inserted as (
       insert into change_records (account_id, seq, type, kind, amount_fen, balance_before_fen,
@@ -97,12 +111,14 @@ export async function flushBatch(sql: Sql, flush: Flush): Promise<{ records: num
       returning 1
     ), opened as (
       insert into account_snapshots (account_id, partition, balance_fen, last_seq,
-        instruction_number, auth_version, status)
-      select o.account_id, ${partition}::integer, o.balance, o.seq, o.instruction, o.auth_version, 'open'
+        instruction_number, auth_version, status, chain_key)
+      select o.account_id, ${partition}::integer, o.balance, o.seq, o.instruction, o.auth_version,
+        'open', o.chain_key
       from moved, unnest(
         ${o.accountIds}::text::text[], ${o.balances}::text::bigint[], ${o.seqs}::text::bigint[],
-        ${o.instructions}::text::integer[], ${o.authVersions}::text::integer[]
-      ) as o(account_id, balance, seq, instruction, auth_version)
+        ${o.instructions}::text::integer[], ${o.authVersions}::text::integer[],
+        ${o.chainKeys}::text::text[]
+      ) as o(account_id, balance, seq, instruction, auth_version, chain_key)
       returning 1
     ), advanced as (
       update account_snapshots s
@@ -145,6 +161,18 @@ export async function flushBatch(sql: Sql, flush: Flush): Promise<{ records: num
       from moved, unnest(${i.accountIds}::text::text[], ${i.numbers}::text::integer[])
         as i(account_id, number)
       where instructions.account_id = i.account_id and instructions.number = i.number
+    ), remembered as (
+      insert into idempotency_results (account_id, seq, partition, at, digest, fingerprint, held_fen)
+      select k.account_id, k.seq, ${partition}::integer,
+        timestamptz 'epoch' + k.at_ms * interval '1 millisecond', k.digest, k.fingerprint, k.held
+      from moved, unnest(
+        ${k.accountIds}::text::text[], ${k.seqs}::text::bigint[], ${k.atMs}::text::bigint[],
+        ${k.digests}::text::text[], ${k.fingerprints}::text::text[], ${k.heldFen}::text::bigint[]
+      ) as k(account_id, seq, at_ms, digest, fingerprint, held)
+    ), forgotten as (
+      delete from idempotency_results d
+      using moved, unnest(${v.accountIds}::text::text[], ${v.seqs}::text::bigint[]) as v(account_id, seq)
+      where d.account_id = v.account_id and d.seq = v.seq
     )
     select moved.records,
       flush_must((select count(*) from inserted) = ${recordCount}, 'each record is inserted once'),

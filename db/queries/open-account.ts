@@ -19,7 +19,8 @@ export type OpenAccountOutcome =
   | { status: "email_taken" }
 
 /**
- * Makes an account, its instruction number 1 (which opens it in Redis), and a first session.
+ * Makes an account, its instruction number 1 (which opens it in Redis, and brings the random key under
+ * which its records are hashed: src/flusher/chain.ts), and a first session.
  * Callers may rely on: all or nothing, in one statement; of two with one e-mail, one is made.
  */
 export async function openAccount(sql: Sql, account: NewAccount): Promise<OpenAccountOutcome> {
@@ -31,8 +32,8 @@ export async function openAccount(sql: Sql, account: NewAccount): Promise<OpenAc
       on conflict (email) do nothing
       returning id
     ), instructed as (
-      insert into instructions (account_id, number, kind, auth_version)
-      select id, 1, 'open', 1 from opened
+      insert into instructions (account_id, number, kind, auth_version, description)
+      select id, 1, 'open', 1, replace(gen_random_uuid()::text, '-', '') from opened
     ), logged_in as (
       insert into sessions (id, account_id, token_hash, address, expires_at)
       select ${session?.id ?? null}::text, id, ${session?.tokenHash ?? null}::text,

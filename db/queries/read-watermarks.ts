@@ -19,9 +19,12 @@ export type Watermark = {
   openedRecords: number
   /** Postgres was restored, and is being filled up again from the stream. */
   isRefilling: boolean
+  /** Last hash of the chain over the records after the first `chainStart`: hex, empty without any. */
+  chainHead: string
+  chainStart: number
 }
 
-type Counts = "entryNumber" | "records" | "opening" | "openedEntry" | "openedRecords"
+type Counts = "entryNumber" | "records" | "opening" | "openedEntry" | "openedRecords" | "chainStart"
 
 /** The watermarks of all partitions, of one moment, in the order of their numbers. */
 export async function readWatermarks(sql: Sql): Promise<Watermark[]> {
@@ -29,7 +32,7 @@ export async function readWatermarks(sql: Sql): Promise<Watermark[]> {
     select p.partition, p.generation, p.claimed, p.is_open as "isOpen",
       p.entry_number as "entryNumber", p.entry_id as "entryId", p.records, p.opening,
       p.opened_entry as "openedEntry", p.opened_records as "openedRecords",
-      p.is_refilling as "isRefilling"
+      p.is_refilling as "isRefilling", p.chain_head as "chainHead", p.chain_start as "chainStart"
     from partitions p join ledger l on p.partition < l.partitions
     order by p.partition
   `
@@ -40,5 +43,6 @@ export async function readWatermarks(sql: Sql): Promise<Watermark[]> {
     opening: Number(row.opening),
     openedEntry: Number(row.openedEntry),
     openedRecords: Number(row.openedRecords),
+    chainStart: Number(row.chainStart),
   }))
 }

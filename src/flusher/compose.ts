@@ -1,39 +1,41 @@
 import type { Flush } from "../../db/queries/flush-batch.ts"
+import type { AccountId } from "../ids.ts"
 import type { LedgerRecord } from "../ledger/records.ts"
+import { type ChainPlace, createChain } from "./chain.ts"
+import {
+  type AccountChange,
+  advancedColumns,
+  type CounterRow,
+  counterColumns,
+  instructionColumns,
+  keyedColumns,
+  openedColumns,
+  type Row,
+  recordColumns,
+  revokedColumns,
+  type UsageRow,
+  usageColumns,
+} from "./columns.ts"
 import { BrokenStream, type Entry, type StreamPlace } from "./read-entries.ts"
 
-/** What the batch does to one account: where it must stand before, and where it stands after. */
-type AccountChange = {
-  isOpened: boolean
-  seqBefore: number
-  balanceBefore: number
-  instructionBefore: number | null
-  seq: number
-  balance: number
-  instruction: number | null
-  authVersion: number | null
-}
-
-type UsageRow = {
-  accountId: string
-  keyId: string
-  interface: string
-  hourMs: number
-  calls: number
-  amount: number
-}
-type CounterRow = { credit: number; debit: number }
+/** Where a flush begins: in the stream, and in the hash chain. */
+export type FlushPlace = StreamPlace & ChainPlace
 
 const HOUR_MS = 3_600_000
 
 /**
- * Turns entries into the columns of one flush. Throws `BrokenStream` where an account's records in
- * this batch do not continue each other; the statement checks the first of them against Postgres.
+ * Turns entries into the columns of one flush. `chainKeys` has those of all their accounts. Throws
+ * `BrokenStream` where an account's records in this batch do not continue each other; the statement
+ * checks the first of them against Postgres.
  */
-export function composeFlush(from: StreamPlace, entries: readonly Entry[]): Flush {
+export function composeFlush(
+  from: FlushPlace,
+  entries: readonly Entry[],
+  chainKeys: ReadonlyMap<AccountId, string>,
+): Flush {
   const last = entries.at(-1)
   if (last === undefined) throw new RangeError("there is nothing to flush")
-  const accounts = new Map<string, AccountChange>()
+  const accounts = new Map<AccountId, AccountChange>()
   const usage = new Map<string, UsageRow>()
   const counters = new Map<string, CounterRow>()
   for (const { records, atMs } of entries) {
@@ -48,26 +50,42 @@ export function composeFlush(from: StreamPlace, entries: readonly Entry[]): Flus
   const rows = entries.flatMap((entry) =>
     entry.records.filter((record) => record.type !== 0).map((record) => ({ record, entry })),
   )
+  const to = { entryNumber: last.number, entryId: last.id, ...chainRows(from, rows, chainKeys) }
   return {
-    partition: from.partition,
-    generation: from.generation,
-    from,
-    to: { entryNumber: last.number, entryId: last.id },
+    ...{ partition: from.partition, generation: from.generation, from, to },
     recordCount: rows.length,
     openedCount: opened.length,
     advancedCount: advanced.length,
     columns: {
       records: recordColumns(rows),
-      opened: openedColumns(opened),
+      opened: openedColumns(opened, chainKeys),
       advanced: advancedColumns(advanced),
       usage: usageColumns([...usage.values()]),
       counters: counterColumns([...counters]),
       instructions: instructionColumns(entries),
+      keyed: keyedColumns(rows),
+      revoked: revokedColumns(rows),
     },
   }
 }
 
-function followAccount(accounts: Map<string, AccountChange>, record: LedgerRecord): void {
+/** Where the chain stands after these records. */
+function chainRows(
+  from: FlushPlace,
+  rows: readonly Row[],
+  chainKeys: ReadonlyMap<AccountId, string>,
+): Pick<FlushPlace, "records" | "chainHead"> {
+  if (rows.length === 0) return { records: from.records, chainHead: from.chainHead }
+  const chain = createChain(from)
+  for (const { record, entry } of rows) {
+    const key = chainKeys.get(record.accountId)
+    if (key === undefined) throw new RangeError(`no chain key of ${record.accountId}`)
+    chain.add(record, entry, key)
+  }
+  return { records: from.records + rows.length, chainHead: chain.head() }
+}
+
+function followAccount(accounts: Map<AccountId, AccountChange>, record: LedgerRecord): void {
   const change = accounts.get(record.accountId) ?? beginAccount(accounts, record)
   const expected = record.type === 0 ? change.seq : change.seq + 1
   if (record.seq !== expected || record.balanceBeforeFen !== change.balance) {
@@ -89,7 +107,10 @@ function followAccount(accounts: Map<string, AccountChange>, record: LedgerRecor
   change.authVersion = authVersion
 }
 
-function beginAccount(accounts: Map<string, AccountChange>, record: LedgerRecord): AccountChange {
+function beginAccount(
+  accounts: Map<AccountId, AccountChange>,
+  record: LedgerRecord,
+): AccountChange {
   const seqBefore = record.type === 0 ? record.seq : record.seq - 1
   const change: AccountChange = {
     isOpened: record.kind === "open",
@@ -138,95 +159,4 @@ function countUsage(usage: Map<string, UsageRow>, record: LedgerRecord, atMs: nu
   }
   row.calls += sign * (quantity ?? 1)
   row.amount += sign * amountFen
-}
-
-function recordColumns(
-  rows: readonly { record: LedgerRecord; entry: Entry }[],
-): Flush["columns"]["records"] {
-  return {
-    accountIds: texts(rows, ({ record }) => record.accountId),
-    seqs: numbers(rows, ({ record }) => record.seq),
-    types: numbers(rows, ({ record }) => record.type),
-    kinds: texts(rows, ({ record }) => record.kind),
-    amounts: numbers(rows, ({ record }) => record.amountFen),
-    befores: numbers(rows, ({ record }) => record.balanceBeforeFen),
-    afters: numbers(rows, ({ record }) => record.balanceAfterFen),
-    descriptions: texts(rows, ({ record }) => record.description),
-    atMs: numbers(rows, ({ entry }) => entry.atMs),
-    interfaces: texts(rows, ({ record }) => record.interface),
-    quantities: numbers(rows, ({ record }) => record.quantity),
-    keyIds: texts(rows, ({ record }) => record.keyId),
-    sourceIds: texts(rows, ({ record }) => record.sourceId),
-    requestIds: texts(rows, ({ record }) => record.requestId),
-    slots: texts(rows, ({ entry }) => entry.slot),
-    batches: numbers(rows, ({ entry }) => entry.batch),
-  }
-}
-
-type Changed = readonly (readonly [string, AccountChange])[]
-
-function openedColumns(rows: Changed): Flush["columns"]["opened"] {
-  return {
-    accountIds: texts(rows, ([accountId]) => accountId),
-    balances: numbers(rows, ([, change]) => change.balance),
-    seqs: numbers(rows, ([, change]) => change.seq),
-    instructions: numbers(rows, ([, change]) => change.instruction),
-    authVersions: numbers(rows, ([, change]) => change.authVersion),
-  }
-}
-
-function advancedColumns(rows: Changed): Flush["columns"]["advanced"] {
-  return {
-    ...openedColumns(rows),
-    seqsBefore: numbers(rows, ([, change]) => change.seqBefore),
-    balancesBefore: numbers(rows, ([, change]) => change.balanceBefore),
-    instructionsBefore: numbers(rows, ([, change]) => change.instructionBefore),
-  }
-}
-
-function usageColumns(rows: readonly UsageRow[]): Flush["columns"]["usage"] {
-  return {
-    accountIds: texts(rows, (row) => row.accountId),
-    keyIds: texts(rows, (row) => row.keyId),
-    interfaces: texts(rows, (row) => row.interface),
-    hourMs: numbers(rows, (row) => row.hourMs),
-    calls: numbers(rows, (row) => row.calls),
-    amounts: numbers(rows, (row) => row.amount),
-  }
-}
-
-function counterColumns(
-  rows: readonly (readonly [string, CounterRow])[],
-): Flush["columns"]["counters"] {
-  return {
-    kinds: texts(rows, ([kind]) => kind),
-    credits: numbers(rows, ([, row]) => row.credit),
-    debits: numbers(rows, ([, row]) => row.debit),
-  }
-}
-
-function instructionColumns(entries: readonly Entry[]): Flush["columns"]["instructions"] {
-  const rows = entries.flatMap((entry) =>
-    entry.records.filter((record) => record.instruction !== null),
-  )
-  return {
-    accountIds: texts(rows, (record) => record.accountId),
-    numbers: numbers(rows, (record) => record.instruction?.number ?? null),
-  }
-}
-
-/** A Postgres array literal. Every text is quoted, so that a text `NULL` stays a text. */
-function texts<Row>(rows: readonly Row[], read: (row: Row) => string | null): string {
-  return literal(rows, (row) => {
-    const text = read(row)
-    return text === null ? "NULL" : `"${text.replace(/["\\]/g, "\\$&")}"`
-  })
-}
-
-function numbers<Row>(rows: readonly Row[], read: (row: Row) => number | null): string {
-  return literal(rows, (row) => String(read(row) ?? "NULL"))
-}
-
-function literal<Row>(rows: readonly Row[], write: (row: Row) => string): string {
-  return `{${rows.map(write).join(",")}}`
 }

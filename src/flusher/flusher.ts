@@ -15,14 +15,9 @@ import {
   TAIL_ENTRIES_MAX,
   TAIL_MS,
 } from "../limits.ts"
-import { composeFlush } from "./compose.ts"
-import {
-  BrokenStream,
-  type Entry,
-  entriesOfFlush,
-  readEntries,
-  type StreamPlace,
-} from "./read-entries.ts"
+import { createChainKeys, type LoadChainKeys } from "./chain-keys.ts"
+import { composeFlush, type FlushPlace } from "./compose.ts"
+import { BrokenStream, type Entry, entriesOfFlush, readEntries } from "./read-entries.ts"
 import { createYielding } from "./yielding.ts"
 
 /**
@@ -46,7 +41,8 @@ export type Flusher = { stop(): Promise<void> }
 /** What a flusher asks of Postgres. Whatever rejects is asked again. */
 export type FlushRecord = {
   /** The watermark of a partition. */
-  readPlace(partition: number): Promise<Place>
+  readPlace(partition: number): Promise<FlushPlace>
+  loadChainKeys: LoadChainKeys
   /** All of a batch or nothing, if the watermark stands where it begins; null: it does not. */
   flush(flush: Flush): Promise<{ records: number } | null>
   /** Makes room for the change records of that month. Harmless where there is some. */
@@ -67,7 +63,6 @@ export type FlusherDeps = {
 
 const FLUSH = { timeoutMs: FLUSH_DEADLINE_MS, what: "Postgres" }
 
-export type Place = StreamPlace & { records: number }
 type Read = { entries: Entry[]; flush: Flush | null }
 type Prepared = { after: number; reading: Promise<Read> }
 type Flushed = { entryNumber: number; atMs: number }
@@ -79,6 +74,7 @@ export function startFlusher(deps: FlusherDeps): Flusher {
   let wake: () => void = () => undefined
   const months = new Set<string>()
   const yielding = createYielding()
+  const chainKeys = createChainKeys((ids) => within(record.loadChainKeys(ids), FLUSH))
   let entriesMax = FLUSH_ENTRIES_MAX
   /** What is read and composed while Postgres still writes what stands before it. */
   let ahead: Prepared | null = null
@@ -88,7 +84,7 @@ export function startFlusher(deps: FlusherDeps): Flusher {
   return { stop }
 
   async function run(): Promise<void> {
-    let place: Place | null = null
+    let place: FlushPlace | null = null
     while (!isDone) {
       try {
         place ??= await locate()
@@ -103,7 +99,7 @@ export function startFlusher(deps: FlusherDeps): Flusher {
   }
 
   /** Reads and writes one batch. Answers the new place, or null where it has to be looked up. */
-  async function step(place: Place): Promise<Place | null> {
+  async function step(place: FlushPlace): Promise<FlushPlace | null> {
     const startedAt = performance.now()
     // An answer that was on its way when it was asked to stop says nothing of what came since.
     const isLast = isStopping && ahead === null
@@ -125,7 +121,7 @@ export function startFlusher(deps: FlusherDeps): Flusher {
       await pause(FLUSH_RETRY_MS)
       return null
     }
-    const next = { ...place, ...flush.to, records: flushed.records }
+    const next = { ...place, ...flush.to }
     await tell(next, entries)
     const spentMs = performance.now() - startedAt
     if (!isBehind) await pause(FLUSH_INTERVAL_MS - spentMs)
@@ -133,20 +129,21 @@ export function startFlusher(deps: FlusherDeps): Flusher {
     return next
   }
 
-  function takeNext(place: Place): Promise<Read> {
+  function takeNext(place: FlushPlace): Promise<Read> {
     const prepared = ahead
     ahead = null
     return prepared?.after === place.entryNumber ? prepared.reading : read(place)
   }
 
-  async function read(place: StreamPlace): Promise<Read> {
+  async function read(place: FlushPlace): Promise<Read> {
     const entries = await readEntries(redis, place, entriesMax)
     if (entries.length > 0) entriesMax = entriesOfFlush(entries)
-    return { entries, flush: entries.length === 0 ? null : composeFlush(place, entries) }
+    if (entries.length === 0) return { entries, flush: null }
+    return { entries, flush: composeFlush(place, entries, await chainKeys.of(entries)) }
   }
 
   /** Only where there is much to do: it makes Redis, this process and Postgres work at once. */
-  function prepare(place: StreamPlace): void {
+  function prepare(place: FlushPlace): void {
     const reading = read(place)
     // Whoever takes it learns of its failure; nobody may ever take it.
     reading.catch(() => undefined)
@@ -160,7 +157,7 @@ export function startFlusher(deps: FlusherDeps): Flusher {
   }
 
   /** Null where the partition was stopped: it is looked up again once it may go on. */
-  async function locate(): Promise<Place | null> {
+  async function locate(): Promise<FlushPlace | null> {
     const reason = await within(record.readStop(partition), FLUSH)
     if (reason === null) return await within(record.readPlace(partition), FLUSH)
     await halt(reason)
@@ -177,7 +174,7 @@ export function startFlusher(deps: FlusherDeps): Flusher {
   }
 
   /** Meta learns how far Postgres is; failing to tell it costs nothing, the next flush tells more. */
-  async function tell(place: Place, entries: readonly Entry[]): Promise<void> {
+  async function tell(place: FlushPlace, entries: readonly Entry[]): Promise<void> {
     for (const { number, atMs } of entries) tail.push({ entryNumber: number, atMs })
     const opened = openings.current() ?? (await openings.reload())
     const reply = await runScript(redis, ofPartition(opened.scripts, partition).acknowledge, {

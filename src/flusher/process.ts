@@ -1,6 +1,7 @@
 import { connectSql, type Sql } from "../../db/connection.ts"
 import { ensureMonth } from "../../db/queries/ensure-month.ts"
 import { flushBatch } from "../../db/queries/flush-batch.ts"
+import { loadChainKeys } from "../../db/queries/load-chain-keys.ts"
 import { loadPendingInstructions } from "../../db/queries/load-pending-instructions.ts"
 import { noteStop } from "../../db/queries/note-stop.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
@@ -97,6 +98,7 @@ export function flushRecord(sql: Sql): FlushRecord {
       if (watermark === undefined) throw new Error(`Postgres has no partition ${partition}`)
       return watermark
     },
+    loadChainKeys: (accountIds) => loadChainKeys(sql, accountIds),
     flush: (flush) => flushBatch(sql, flush),
     ensureMonth: (atMs) => ensureMonth(sql, atMs),
     noteStop: (stop) => noteStop(sql, stop),

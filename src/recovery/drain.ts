@@ -1,6 +1,8 @@
 import { ensureMonth } from "../../db/queries/ensure-month.ts"
 import { flushBatch } from "../../db/queries/flush-batch.ts"
+import { loadChainKeys } from "../../db/queries/load-chain-keys.ts"
 import type { Watermark } from "../../db/queries/read-watermarks.ts"
+import { createChainKeys } from "../flusher/chain-keys.ts"
 import { composeFlush } from "../flusher/compose.ts"
 import { BrokenStream, readEntries, type StreamPlace } from "../flusher/read-entries.ts"
 import { readPlace } from "./places.ts"
@@ -16,6 +18,7 @@ export async function drain(
   { partition, generation }: Pick<Watermark, "partition" | "generation">,
   log: Log,
 ): Promise<StreamPlace> {
+  const chainKeys = createChainKeys((accountIds) => loadChainKeys(sql, accountIds))
   for (;;) {
     const place = await readPlace(sql, partition)
     if (place.generation !== generation) return place
@@ -26,6 +29,6 @@ export async function drain(
     })
     if (entries.length === 0) return place
     for (const { atMs } of entries) await ensureMonth(sql, atMs)
-    await flushBatch(sql, composeFlush(place, entries))
+    await flushBatch(sql, composeFlush(place, entries, await chainKeys.of(entries)))
   }
 }
