@@ -14,12 +14,12 @@ afterAll(() => scripts.stop())
 /** A row's batch breaks its own rule and every later row's too: so the order of rows is the precedence. */
 describe("a batch is refused as a whole, and nothing is written", () => {
   const rows: [string, Partial<BatchOf>][] = [
-    ["fenced", { generation: 2, slot: "no-such-slot", batch: 9, unflushedMax: 0 }],
-    ["fenced", { partitions: 2, slot: "no-such-slot", batch: 9, unflushedMax: 0 }],
-    ["slot_closed", { slot: "no-such-slot", batch: 9, unflushedMax: 0 }],
-    ["barred", { batch: 1, unflushedMax: 0 }],
-    ["ahead", { batch: 4, unflushedMax: 0 }],
-    ["saturated", { batch: 3, unflushedMax: 0 }],
+    ["fenced", { generation: 2, slot: "no-such-slot", batch: 9, unflushedMax: 1 }],
+    ["fenced", { partitions: 2, slot: "no-such-slot", batch: 9, unflushedMax: 1 }],
+    ["slot_closed", { slot: "no-such-slot", batch: 9, unflushedMax: 1 }],
+    ["barred", { batch: 1, unflushedMax: 1 }],
+    ["ahead", { batch: 4, unflushedMax: 1 }],
+    ["saturated", { batch: 3, unflushedMax: 1 }],
   ]
   for (const [status, call] of rows) {
     test(`${status}: ${JSON.stringify(call)}`, async () => {
