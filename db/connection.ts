@@ -9,12 +9,18 @@ import postgres from "postgres"
 export type Sql = postgres.Sql
 export type Database = PostgresJsDatabase
 
-type Pool = { max: number; applicationName: string; statementTimeoutMs?: number }
+type Pool = {
+  max: number
+  applicationName: string
+  statementTimeoutMs?: number
+  /** A connection has ended: what answers next may be another server. */
+  onClose?: () => void
+}
 
 /** The raw client. `bigint` columns come as strings, and are parsed by `parseFen`. */
 export function connectSql(
   databaseUrl: string,
-  { max, applicationName, statementTimeoutMs = 10_000 }: Pool,
+  { max, applicationName, statementTimeoutMs = 10_000, onClose = () => undefined }: Pool,
 ): Sql {
   return postgres(databaseUrl, {
     max,
@@ -26,6 +32,7 @@ export function connectSql(
     // Arrays are sent as text and cast in SQL, so that types need not be fetched at connect time.
     fetch_types: false,
     onnotice: () => undefined,
+    onclose: onClose,
     connection: { application_name: applicationName, statement_timeout: statementTimeoutMs },
   })
 }

@@ -12,6 +12,7 @@ import { createGuard, type Guard } from "./http/authenticate.ts"
 import type { RequireCredential, RequireService } from "./http/door.ts"
 import { createEdge } from "./http/edge.ts"
 import type { Routes } from "./http/past-edge.ts"
+import type { RecordGate } from "./http/record-gate.ts"
 import { interfaceRoutes } from "./interfaces/routes.ts"
 import { keyRoutes } from "./keys/routes.ts"
 import type { Ledger } from "./ledger/ledger.ts"
@@ -36,6 +37,7 @@ export type AppDeps = {
   guard: Guard
   requireService: RequireService
   requireCredential: RequireCredential
+  recordGate: RecordGate
   /** What is answered past the framework. */
   routes: Routes
   /** The hot path, and whatever else is made outside. */
@@ -55,6 +57,9 @@ export function createApp(deps: AppDeps) {
   const app = createEdge({ log, requireCredential: deps.requireCredential, routes: deps.routes })
   for (const plugin of plugins) app.use(plugin)
   return app
+    .onBeforeHandle(({ request: { method } }) =>
+      method === "GET" || method === "HEAD" ? undefined : deps.recordGate.require(),
+    )
     .use(
       accountRoutes({
         sql,

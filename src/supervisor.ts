@@ -7,8 +7,8 @@ import { startEmbeddedStores } from "./embedded/index.ts"
 import { bindError, StartRefused } from "./embedded/processes.ts"
 import { createGathering } from "./gathering.ts"
 import { randomChars } from "./ids.ts"
-import { startKeeper } from "./recovery/keeper.ts"
 import type { Log } from "./log.ts"
+import { startKeeper } from "./recovery/keeper.ts"
 import { allOrNone, keepRunning } from "./restarts.ts"
 
 /**

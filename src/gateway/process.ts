@@ -14,6 +14,7 @@ import { createClientAddress, createReached } from "../http/address.ts"
 import type { Guard } from "../http/authenticate.ts"
 import { createDoor, type RequireCredential } from "../http/door.ts"
 import { createPastEdge } from "../http/past-edge.ts"
+import { createRecordGate } from "../http/record-gate.ts"
 import { createLedger, type Ledger } from "../ledger/ledger.ts"
 import { GATEWAY_READY_MS, POSTGRES_CONNECTIONS_MAX } from "../limits.ts"
 import { createLog, type Log } from "../log.ts"
@@ -59,8 +60,10 @@ export async function startGateway(
 ): Promise<RunningGateway> {
   const applicationName = "fengate gateway"
   const max = connectionsOf(config.gateways)
-  const sql = connectSql(stores.databaseUrl, { max, applicationName })
-  const database = connectDatabase(stores.databaseUrl, { max: Math.ceil(max / 3), applicationName })
+  const recordGate = createRecordGate(() => ledger.isRecordBehind())
+  const pool = { applicationName, onClose: recordGate.doubt }
+  const sql = connectSql(stores.databaseUrl, { ...pool, max })
+  const database = connectDatabase(stores.databaseUrl, { ...pool, max: Math.ceil(max / 3) })
   const metrics = createMetrics({ readLedger: () => readLedgerFigures({ sql, ledger }), gather })
   const ledger = await createLedger({
     redisUrl: stores.redisUrl,
@@ -90,6 +93,7 @@ export async function startGateway(
     guard,
     requireService,
     requireCredential,
+    recordGate,
     routes: hot.routes,
     plugins: [...hot.plugins, ...plugins],
     log,

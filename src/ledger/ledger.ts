@@ -11,6 +11,7 @@ import { type AccountId, type HoldId, parseHoldId, partitionOf } from "../ids.ts
 import { SETTLE_COMMAND_TIMEOUT_MS } from "../limits.ts"
 import { parseFen } from "../money.ts"
 import { type Batcher, createBatcher } from "./batcher.ts"
+import { isRecordBehind } from "./behind.ts"
 import { createCounters } from "./counters.ts"
 import { type Health, type ReadOutcome, readAccount, readHealth } from "./health.ts"
 import { type ApplyOutcome, createInstructions, type Instruction } from "./instructions.ts"
@@ -53,6 +54,8 @@ export type Ledger = {
   applyPending(accountId: AccountId): Promise<ApplyOutcome>
   /** The account as Redis has it now. `unknown`: not there (not opened yet, or closed). */
   readAccount(accountId: AccountId): Promise<ReadOutcome>
+  /** Whether Postgres was restored, and lacks what it had told Redis. Rejects where it is away. */
+  isRecordBehind(): Promise<"behind" | "level" | "unknown">
   /** Whether a charge would be decided now. */
   health(): Promise<Health>
   /** How far Postgres is behind, per partition; null where Redis does not say. */
@@ -113,6 +116,7 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
     raiseServices: (version) => raiseServices({ redis: cold, openings }, version),
     applyPending,
     readAccount: (accountId) => readAccount(cold, openings, accountId),
+    isRecordBehind: () => isRecordBehind({ redis: cold, sql, openings }),
     health: () => readHealth(cold, openings, batchers),
     readLags: () =>
       Promise.all(batchers.map((_, partition) => readLag(cold, partition).catch(() => null))),

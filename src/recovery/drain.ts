@@ -9,19 +9,24 @@ import { readPlace } from "./places.ts"
 import type { Log, Stores } from "./stores.ts"
 
 /**
- * Writes to Postgres what Redis still has of a generation after the watermark. Nothing is appended to
- * it any more; a flusher that does the same meanwhile does no harm, because each flush compares the
- * watermark. Answers the watermark that it came to. What does not follow the watermark is not taken.
+ * Writes to Postgres what Redis still has of a generation after the watermark, as far as `through`: to
+ * its end where nothing is appended to it any more. A flusher that does the same meanwhile does no harm,
+ * because each flush compares the watermark. Answers the watermark that it came to. What does not follow
+ * the watermark is not taken.
  */
 export async function drain(
   { redis, sql }: Stores,
-  { partition, generation }: Pick<Watermark, "partition" | "generation">,
+  {
+    partition,
+    generation,
+    through = Number.POSITIVE_INFINITY,
+  }: Pick<Watermark, "partition" | "generation"> & { through?: number },
   log: Log,
 ): Promise<StreamPlace> {
   const chainKeys = createChainKeys((accountIds) => loadChainKeys(sql, accountIds))
   for (;;) {
     const place = await readPlace(sql, partition)
-    if (place.generation !== generation) return place
+    if (place.generation !== generation || place.entryNumber >= through) return place
     const entries = await readEntries(redis, place).catch((error: unknown) => {
       if (!(error instanceof BrokenStream)) throw error
       log(`ALARM partition ${partition}: what follows is not taken: ${error.message}`)

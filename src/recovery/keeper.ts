@@ -1,5 +1,4 @@
 import { connectSql } from "../../db/connection.ts"
-import { markOpen } from "../../db/queries/mark-open.ts"
 import { readWatermarks, type Watermark } from "../../db/queries/read-watermarks.ts"
 import { within } from "../deadline.ts"
 import { readMeta } from "../ledger/meta.ts"
@@ -7,11 +6,13 @@ import { connected, connectRedis } from "../ledger/redis.ts"
 import type { Meta } from "../ledger/states.ts"
 import { KEEPER_ATTEMPT_MS, KEEPER_INTERVAL_MS, SETTLE_COMMAND_TIMEOUT_MS } from "../limits.ts"
 import { messageOf } from "../ticker.ts"
-import { findInRedis, judge } from "./diagnose.ts"
+import { examine, judge } from "./diagnose.ts"
 import { countLosses } from "./losses.ts"
-import { hasScripts, openNode } from "./nodes.ts"
+import { hasScripts, noteOpen, openNode } from "./nodes.ts"
+import { readPlace } from "./places.ts"
 import { type Claimed, fencePartition, recoverPartition } from "./recover.ts"
-import { LedgerRefused, requireStores } from "./requirements.ts"
+import { refill } from "./refill.ts"
+import { requireStores } from "./requirements.ts"
 import type { Log, Stores } from "./stores.ts"
 
 /**
@@ -91,7 +92,7 @@ export async function startKeeper(settings: KeeperSettings): Promise<{ stop(): P
 
 /** Answers true where it had to open, false where the ledger was open already. */
 async function openLedger(stores: Stores, settings: KeeperSettings): Promise<boolean> {
-  const look = () => within(needsWork(stores, settings.log), KEEPER_ATTEMPT)
+  const look = () => within(needsWork(stores, settings), KEEPER_ATTEMPT)
   if (!(await look())) return false
   return alone(settings.databaseUrl, async () => {
     if (!(await look())) return false
@@ -116,53 +117,67 @@ async function alone<Value>(databaseUrl: string, work: () => Promise<Value>): Pr
 }
 
 /** Scripts outlive FLUSHALL: they refuse then, and it is for the keeper to find out why. */
-async function needsWork(stores: Stores, log: Log): Promise<boolean> {
-  const { redis, sql } = stores
+async function needsWork(
+  stores: Stores,
+  { partitions, log }: Pick<KeeperSettings, "partitions" | "log">,
+): Promise<boolean> {
+  // Before the watermarks: a flush in between only raises these.
   const metas: (Meta | null)[] = []
-  const watermarks = await readWatermarks(sql).catch(() => [])
+  for (let partition = 0; partition < partitions; partition++) {
+    metas.push(await readMeta(stores.redis, partition))
+  }
+  const watermarks = await readWatermarks(stores.sql).catch(() => [])
   if (watermarks.length === 0) return true
-  for (const { partition } of watermarks) metas.push(await readMeta(redis, partition))
-  for (const [partition, { opening, generation, isOpen }] of watermarks.entries()) {
-    if (!isOpen || metas[partition]?.generation !== generation) return true
+  for (const { partition, opening, isOpen, isRefilling, ...watermark } of watermarks) {
+    const meta = metas[partition]
+    if (!isOpen || isRefilling || meta?.generation !== watermark.generation) return true
+    if (meta.entryFlushed > watermark.entryNumber) return true
     if (!(await hasScripts(stores, opening))) return true
   }
   return (await countLosses(stores, log)).size > 0
 }
 
+type Intact = { partition: number; meta: Meta; watermark: Watermark }
+type Behind = { watermark: Watermark; meta: Meta; reason: string }
+
 async function openPartitions(stores: Stores, log: Log): Promise<void> {
   const distrusted = await countLosses(stores, log)
-  const intact: { partition: number; meta: Meta; watermark: Watermark }[] = []
+  const intact: Intact[] = []
+  const behind: Behind[] = []
   const claimed: Claimed[] = []
-  for (const watermark of await readWatermarks(stores.sql)) {
-    const { partition } = watermark
-    const found = await findInRedis(stores.redis, watermark)
-    const verdict = judge(watermark, found)
+  for (const { partition } of await readWatermarks(stores.sql)) {
+    const found = await examine(stores, partition)
+    const { watermark } = found
+    const verdict = judge(found)
     const distrust = distrusted.get(partition)
-    if (verdict.status === "postgres_back")
-      throw new LedgerRefused(`Postgres lost: ${verdict.reason}`)
-    if (verdict.status === "intact" && distrust === undefined) {
-      intact.push({ partition, meta: verdict.meta, watermark })
+    if (verdict.status === "postgres_back") {
+      behind.push({ watermark, ...verdict })
+    } else if (verdict.status === "intact" && distrust === undefined) {
+      if (watermark.isRefilling) behind.push({ watermark, meta: verdict.meta, reason: "" })
+      else intact.push({ partition, meta: verdict.meta, watermark })
     } else {
       const reason = distrust ?? ("reason" in verdict ? verdict.reason : null)
       const lost = { watermark, claimedInRedis: found.claim, reason }
       claimed.push(await fencePartition(stores, lost))
     }
   }
+  // First what is quick: then the node's other partitions wait for nothing.
+  for (const each of behind) {
+    const meta = await refill(stores, each, log)
+    const { partition } = each.watermark
+    intact.push({ partition, meta, watermark: await readPlace(stores.sql, partition) })
+  }
   const opening = await openNodes(stores, intact)
   for (const claim of claimed) await recoverPartition(stores, claim, { opening, log })
 }
 
 /** Only a node that has no scripts is opened: on one that has, its other partitions are being charged. */
-async function openNodes(
-  stores: Stores,
-  intact: readonly { partition: number; meta: Meta; watermark: Watermark }[],
-): Promise<number> {
+async function openNodes(stores: Stores, intact: readonly Intact[]): Promise<number> {
   const known = Math.max(0, ...(await readWatermarks(stores.sql)).map(({ opening }) => opening))
   if (!(await hasScripts(stores, known))) return openNode(stores, intact)
   for (const { partition, meta, watermark } of intact) {
     if (watermark.isOpen && watermark.opening === known) continue
-    const { generation, entryNumber, written: records } = meta
-    await markOpen(stores.sql, { partition, generation, opening: known, entryNumber, records })
+    await noteOpen(stores.sql, { partition, meta, opening: known })
   }
   return known
 }

@@ -1,3 +1,4 @@
+import { connectSql, type Sql } from "../../db/connection.ts"
 import { type AccountId, randomChars } from "../../src/ids.ts"
 import { SCRIPT_NAMES, scriptText } from "../../src/ledger/scripts.ts"
 import { detailsOf } from "../support/details.ts"
@@ -58,4 +59,34 @@ export async function rollBack(
     for (const name of SCRIPT_NAMES) transaction.script("LOAD", scriptText(name, scriptsOf))
   }
   await transaction.exec()
+}
+
+/** Keeps a copy of the database as it is; answers how everybody gets that one instead. */
+export async function keepPostgres({ stores }: TestLedger): Promise<() => Promise<void>> {
+  const name = stores.databaseUrl.slice(stores.databaseUrl.lastIndexOf("/") + 1)
+  const copy = `${name}_copy`
+  await alone(stores, name, (admin) => admin.unsafe(`create database ${copy} template ${name}`))
+  return () =>
+    alone(stores, name, async (admin) => {
+      await admin.unsafe(`alter database ${name} rename to ${name}_newer`)
+      await admin.unsafe(`alter database ${copy} rename to ${name}`)
+    })
+}
+
+/** While nobody is connected, or can be: as with a server that is down for it. */
+async function alone(
+  { databaseUrl }: TestLedger["stores"],
+  name: string,
+  work: (admin: Sql) => Promise<unknown>,
+): Promise<void> {
+  const admin = connectSql(databaseUrl.replace(/[^/]+$/, "postgres"), {
+    ...{ max: 1, applicationName: "test admin" },
+  })
+  const allow = (isAllowed: boolean) =>
+    admin`update pg_database set datallowconn = ${isAllowed} where datname like ${`${name}%`}`
+  await allow(false)
+  await admin`select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = ${name}`
+  await work(admin)
+  await allow(true)
+  await admin.end({ timeout: 1 })
 }

@@ -1,8 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { claimKey } from "../../src/ledger/keys.ts"
-import { findInRedis } from "../../src/recovery/diagnose.ts"
-import { readPlace } from "../../src/recovery/places.ts"
+import { examine } from "../../src/recovery/diagnose.ts"
 import { fencePartition, recoverPartition, type Step } from "../../src/recovery/recover.ts"
 import { failureOf } from "../support/failure.ts"
 import { startLedger, type TestLedger, withLedger, withStores } from "../support/ledger.ts"
@@ -21,8 +20,7 @@ const quiet = { log: () => undefined }
 
 async function recover({ stores, redis }: TestLedger, at: (step: Step) => Promise<void>) {
   const both = { redis, sql: stores.sql }
-  const watermark = await readPlace(stores.sql, 0)
-  const { claim } = await findInRedis(redis, watermark)
+  const { watermark, claim } = await examine(both, 0)
   const lost = { watermark, claimedInRedis: claim, reason: "a test says so" }
   const claimed = await fencePartition(both, lost, { at })
   await recoverPartition(both, claimed, { opening: watermark.opening, ...quiet, at })

@@ -1,0 +1,45 @@
+import type { Sql } from "../connection.ts"
+
+/**
+ * Makes the account plane fit the records again, once all that Redis knew better is flushed: accounts
+ * that only the records know get a row that nobody can log in to, and each account's instruction number
+ * and auth version rise to the highest that Redis has seen, so that neither is given twice. A code that
+ * was redeemed counts as redeemed. Then instructions may be made again.
+ *
+ * Callers may rely on: all of it or none, in one statement; accounts that fit stay as they are.
+ */
+export async function finishRefill(sql: Sql, partition: number): Promise<void> {
+  await sql`
+    with stubs as (
+      insert into accounts (id, email, password_hash, invite_code, last_instruction, auth_version)
+      select s.account_id, s.account_id || '@lost.invalid', '', s.account_id, s.instruction_number,
+        s.auth_version
+      from account_snapshots s
+      where s.partition = ${partition}
+        and not exists (select 1 from accounts a where a.id = s.account_id)
+      on conflict do nothing
+    ), risen as (
+      update accounts a
+      set last_instruction = greatest(a.last_instruction, s.instruction_number),
+        auth_version = greatest(a.auth_version, s.auth_version)
+      from account_snapshots s
+      where s.partition = ${partition} and s.account_id = a.id
+        and (a.last_instruction < s.instruction_number or a.auth_version < s.auth_version)
+    ), lost_redemptions as (
+      select r.source_id, r.account_id, r.amount_fen, r.at, c.id as code_id
+      from change_records r
+      join redemption_codes c on r.description = 'Redemption code ' || c.code
+      where r.partition = ${partition} and r.kind = 'redemption'
+        and not exists (select 1 from redemptions d where d.id = r.source_id)
+    ), redeemed as (
+      insert into redemptions (id, account_id, code_id, amount_fen, at)
+      select source_id, account_id, code_id, amount_fen, at from lost_redemptions
+      on conflict do nothing
+    ), used as (
+      update redemption_codes c set used = c.used + l.count
+      from (select code_id, count(*) as count from lost_redemptions group by 1) l
+      where c.id = l.code_id
+    )
+    update partitions set is_refilling = false where partition = ${partition}
+  `
+}

@@ -1,0 +1,116 @@
+import { describe, expect, setDefaultTimeout, test } from "bun:test"
+import { readOpening } from "../../db/queries/read-opening.ts"
+import { eventually } from "../support/eventually.ts"
+import { startLedger, withLedger, withStores } from "../support/ledger.ts"
+import { incidentsOf, keepPostgres, pay, spent } from "./recovering.ts"
+
+setDefaultTimeout(30_000)
+
+/** A Postgres that was restored to minutes ago is filled up again from Redis, and never the other way round. */
+
+describe("a Postgres that was restored to an earlier moment", () => {
+  test("while everything runs: gets all records again, and charges go on", async () => {
+    await withLedger({}, async (t) => {
+      const accountId = await t.openAccount({ balanceFen: 100 })
+      await pay(t, accountId)
+      await t.books()
+      const restore = await keepPostgres(t)
+      for (let n = 0; n < 5; n++) await pay(t, accountId)
+      await t.books()
+      await restore()
+      for (let n = 0; n < 3; n++) await pay(t, accountId)
+      await eventually(async () => (await t.ledger.isRecordBehind().catch(() => "")) === "level")
+      expect(await spent(t, accountId)).toBe(9)
+      expect((await readOpening(t.stores.sql)).generations).toEqual([1])
+      expect((await incidentsOf(t)).map(({ kind }) => kind)).toEqual(["postgres_back"])
+    })
+  })
+
+  test("while everything is stopped: gets all records again at the next start", async () => {
+    await withStores({}, async (stores) => {
+      const before = await startLedger(stores)
+      const accountId = await before.openAccount({ balanceFen: 100 })
+      await before.books()
+      const restore = await keepPostgres(before)
+      for (let n = 0; n < 5; n++) await pay(before, accountId)
+      await before.books()
+      await before.stop()
+      await restore()
+      await stores.restartRedis()
+      const after = await startLedger(stores)
+      await pay(after, accountId)
+      expect(await spent(after, accountId)).toBe(6)
+      expect((await incidentsOf(after)).map(({ kind }) => kind)).toEqual(["postgres_back"])
+      await after.books()
+      await after.stop()
+    })
+  })
+
+  test("before accounts, credits and auth versions that Redis knows: none is lost, and no number is given twice", async () => {
+    await withLedger({}, async (t) => {
+      const known = await t.openAccount({ balanceFen: 100 })
+      await t.books()
+      const restore = await keepPostgres(t)
+      await t.instruct(known, { kind: "redemption", amountFen: 40 })
+      await t.instruct(known, { kind: "auth_version", authVersion: 2 })
+      await t.ledger.applyPending(known)
+      const unknown = await t.openAccount({ balanceFen: 100 })
+      await pay(t, unknown)
+      await t.books()
+      await restore()
+      await eventually(async () => (await t.ledger.isRecordBehind().catch(() => "")) === "level")
+      await pay(t, unknown)
+      expect(await spent(t, unknown)).toBe(2)
+      expect(await spent(t, known)).toBe(-40)
+      const rows = await t.stores.sql<{ lastInstruction: number; authVersion: number }[]>`
+        select last_instruction as "lastInstruction", auth_version as "authVersion"
+        from accounts where id in (${known}, ${unknown}) order by last_instruction
+      `
+      expect(rows.map((row) => ({ ...row }))).toEqual([
+        { lastInstruction: 2, authVersion: 1 },
+        { lastInstruction: 4, authVersion: 2 },
+      ])
+      await t.instruct(known, { kind: "redemption", amountFen: 5 })
+      expect(await t.ledger.applyPending(known)).toMatchObject({ account: { balanceFen: 145 } })
+    })
+  })
+
+  test("before the generation that Redis runs: finds its way from one stream to the next", async () => {
+    await withLedger({}, async (t) => {
+      const accountId = await t.openAccount({ balanceFen: 100 })
+      await t.books()
+      const restore = await keepPostgres(t)
+      await pay(t, accountId)
+      await t.books()
+      await t.redis.set("{p0}:meta", "")
+      await t.redis.del("{p0}:meta")
+      await pay(t, accountId)
+      await t.books()
+      expect((await readOpening(t.stores.sql)).generations).toEqual([2])
+      await restore()
+      await eventually(async () => (await t.ledger.isRecordBehind().catch(() => "")) === "level")
+      await pay(t, accountId)
+      expect(await spent(t, accountId)).toBe(3)
+      expect((await readOpening(t.stores.sql)).generations).toEqual([2])
+    })
+  })
+
+  test("further back than the stream reaches: Redis is not built from it, and the operator is told", async () => {
+    await withStores({}, async (stores) => {
+      const t = await startLedger(stores)
+      const accountId = await t.openAccount({ balanceFen: 100 })
+      await t.books()
+      const restore = await keepPostgres(t)
+      for (let n = 0; n < 5; n++) await pay(t, accountId)
+      await t.books()
+      await t.redis.xtrim("{p0}:1:stream", "MINID", "1-5")
+      await restore()
+      await eventually(() => t.log.some((line) => line.includes("restore a later backup")))
+      await pay(t, accountId)
+      expect(await spent(t, accountId)).toBe(6)
+      expect((await readOpening(stores.sql)).generations).toEqual([1])
+      expect(await t.ledger.isRecordBehind()).toBe("behind")
+      await t.stop()
+    })
+  })
+})
