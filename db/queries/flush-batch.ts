@@ -38,7 +38,17 @@ export type FlushColumns = {
   >
   usage: Record<"accountIds" | "keyIds" | "interfaces" | "hourMs" | "calls" | "amounts", string>
   counters: Record<"kinds" | "credits" | "debits", string>
-  instructions: Record<"accountIds" | "numbers", string>
+  instructions: Record<
+    | "accountIds"
+    | "numbers"
+    | "kinds"
+    | "amounts"
+    | "authVersions"
+    | "sourceIds"
+    | "descriptions"
+    | "atMs",
+    string
+  >
   /** Charges and captures of requests with an Idempotency-Key. */
   keyed: Record<"accountIds" | "seqs" | "atMs" | "digests" | "fingerprints" | "heldFen", string>
   /** Charges and captures that a revoke took back. */
@@ -56,6 +66,7 @@ export type Flush = {
   recordCount: number
   openedCount: number
   advancedCount: number
+  instructedCount: number
   columns: FlushColumns
 }
 
@@ -66,12 +77,14 @@ export type Flush = {
  * (LIBRARIES, "Postgres").
  *
  * Callers may rely on: all of it or none. It happens only if the watermark stands at `from`; null
- * says that it does not, and nothing was written. Where a record is missing, doubled or out of
+ * says that it does not, and nothing was written. An instruction that a restored Postgres has forgotten
+ * is written as it was carried out. Where a record is missing, doubled or out of
  * order, the statement raises (SQLSTATE FG001 or 23505), and nothing was written. After a lost
  * connection the outcome is unknown: read the watermark.
  */
 export async function flushBatch(sql: Sql, flush: Flush): Promise<{ records: number } | null> {
-  const { partition, generation, from, to, recordCount, openedCount, advancedCount } = flush
+  const { partition, generation, from, to, recordCount } = flush
+  const { openedCount, advancedCount, instructedCount } = flush
   const {
     records: r,
     opened: o,
@@ -157,10 +170,18 @@ export async function flushBatch(sql: Sql, flush: Flush): Promise<{ records: num
       set credit_fen = counter_accounts.credit_fen + excluded.credit_fen,
         debit_fen = counter_accounts.debit_fen + excluded.debit_fen
     ), instructed as (
-      update instructions set flushed = true
-      from moved, unnest(${i.accountIds}::text::text[], ${i.numbers}::text::integer[])
-        as i(account_id, number)
-      where instructions.account_id = i.account_id and instructions.number = i.number
+      insert into instructions as known (account_id, number, kind, amount_fen, auth_version,
+        source_id, description, created_at, flushed)
+      select i.account_id, i.number, i.kind, i.amount, i.auth_version, i.source_id, i.description,
+        timestamptz 'epoch' + i.at_ms * interval '1 millisecond', true
+      from moved, unnest(
+        ${i.accountIds}::text::text[], ${i.numbers}::text::integer[], ${i.kinds}::text::text[],
+        ${i.amounts}::text::bigint[], ${i.authVersions}::text::integer[],
+        ${i.sourceIds}::text::text[], ${i.descriptions}::text::text[], ${i.atMs}::text::bigint[]
+      ) as i(account_id, number, kind, amount, auth_version, source_id, description, at_ms)
+      on conflict (account_id, number) do update set flushed = true
+      where known.source_id is not distinct from excluded.source_id
+      returning 1
     ), remembered as (
       insert into idempotency_results (account_id, seq, partition, at, digest, fingerprint, held_fen)
       select k.account_id, k.seq, ${partition}::integer,
@@ -177,6 +198,8 @@ export async function flushBatch(sql: Sql, flush: Flush): Promise<{ records: num
     select moved.records,
       flush_must((select count(*) from inserted) = ${recordCount}, 'each record is inserted once'),
       flush_must((select count(*) from opened) = ${openedCount}, 'each account is opened once'),
+      flush_must((select count(*) from instructed) = ${instructedCount},
+        'each instruction has one cause'),
       flush_must((select count(*) from advanced) = ${advancedCount},
         'each account continues from its last record, balance and instruction')
     from moved

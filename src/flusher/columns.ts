@@ -102,14 +102,26 @@ export function counterColumns(
   }
 }
 
-export function instructionColumns(entries: readonly Entry[]): Flush["columns"]["instructions"] {
-  const rows = entries.flatMap((entry) =>
-    entry.records.filter((record) => record.instruction !== null),
+/** Where an instruction came from stands in its record: a restored Postgres may have forgotten it. */
+export function instructionColumns(
+  entries: readonly Entry[],
+): Pick<Flush, "instructedCount"> & { instructions: Flush["columns"]["instructions"] } {
+  const rows = entries.flatMap(({ records, atMs }) =>
+    records.flatMap((record) =>
+      record.instruction === null ? [] : [{ record, atMs, instruction: record.instruction }],
+    ),
   )
-  return {
-    accountIds: texts(rows, (record) => record.accountId),
-    numbers: numbers(rows, (record) => record.instruction?.number ?? null),
+  const instructions = {
+    accountIds: texts(rows, ({ record }) => record.accountId),
+    numbers: numbers(rows, ({ instruction }) => instruction.number),
+    kinds: texts(rows, ({ record: { kind } }) => (kind === "passed_over" ? "reversal" : kind)),
+    amounts: numbers(rows, ({ record }) => record.amountFen),
+    authVersions: numbers(rows, ({ instruction }) => instruction.authVersion),
+    sourceIds: texts(rows, ({ record }) => record.sourceId),
+    descriptions: texts(rows, ({ record }) => record.description),
+    atMs: numbers(rows, ({ atMs }) => atMs),
   }
+  return { instructedCount: rows.length, instructions }
 }
 
 /** The results that a rebuild can give back: those whose charge nobody has taken back in this batch. */

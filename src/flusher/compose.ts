@@ -50,19 +50,21 @@ export function composeFlush(
   const rows = entries.flatMap((entry) =>
     entry.records.filter((record) => record.type !== 0).map((record) => ({ record, entry })),
   )
+  const { instructedCount, instructions } = instructionColumns(entries)
   const to = { entryNumber: last.number, entryId: last.id, ...chainRows(from, rows, chainKeys) }
   return {
     ...{ partition: from.partition, generation: from.generation, from, to },
     recordCount: rows.length,
     openedCount: opened.length,
     advancedCount: advanced.length,
+    instructedCount,
     columns: {
       records: recordColumns(rows),
       opened: openedColumns(opened, chainKeys),
       advanced: advancedColumns(advanced),
       usage: usageColumns([...usage.values()]),
       counters: counterColumns([...counters]),
-      instructions: instructionColumns(entries),
+      instructions,
       keyed: keyedColumns(rows),
       revoked: revokedColumns(rows),
     },
