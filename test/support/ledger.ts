@@ -62,16 +62,16 @@ export async function startLedger(
 ): Promise<TestLedger> {
   const log: string[] = []
   const note = (line: string) => void log.push(line)
-  const { redisUrl, databaseUrl, partitions, sql } = stores
+  const { redisUrl, databaseUrl, partitions, sql, dataDir } = stores
   const keeper = await startKeeper({ redisUrl, databaseUrl, partitions, log: note })
   const flusher =
     options.flusher === false
       ? null
-      : await startFlusherProcess({ redisUrl, databaseUrl, ...options.flusher }, note)
+      : await startFlusherProcess({ redisUrl, databaseUrl, dataDir, ...options.flusher }, note)
   const ledger = await createLedger({
     redisUrl: options.redisUrl ?? redisUrl,
     sql,
-    dataDir: stores.dataDir,
+    dataDir,
     onBatch: () => undefined,
     log: note,
   })
@@ -89,7 +89,8 @@ export async function startLedger(
         const outcome = await charge(ledger, accountId, amountFen, chargeOptions)
         return outcome.status !== "unavailable" && outcome
       }).then((outcome) => outcome || { status: "unavailable" }),
-    startFlusher: (url = redisUrl) => startFlusherProcess({ redisUrl: url, databaseUrl }, note),
+    startFlusher: (url = redisUrl) =>
+      startFlusherProcess({ redisUrl: url, databaseUrl, dataDir }, note),
     books,
     stop,
   }
