@@ -174,6 +174,9 @@ export const KEY_LOOKUP_MS = 400
 export const FLUSH_DEADLINE_MS = 15_000
 export const RECONCILE_INTERVAL_MS = 1_000
 export const RECONCILE_RECORDS_MAX = 100_000
+/** What a recomputation of the books reads at a time. */
+export const RECONCILE_RECORDS_PAGE = 100_000
+export const RECONCILE_ACCOUNTS_PAGE = 1_000
 export const STOP_TIMEOUT_MS = 10_000
 /** Connections to Postgres that the gateways of one installation share, for look-ups. */
 export const POSTGRES_CONNECTIONS_MAX = 60

@@ -146,6 +146,12 @@ async function instruct(
     with numbered as (
       update accounts set last_instruction = last_instruction + 1 where id = ${accountId}
       returning last_instruction
+    ), code as (
+      insert into redemption_codes (id, code, amount_fen, used)
+      select ${sourceId}, ${sourceId}, ${amountFen}, 1 where ${kind}::text = 'redemption' returning id
+    ), redeemed as (
+      insert into redemptions (id, code_id, account_id, amount_fen)
+      select id, id, ${accountId}::text, ${amountFen}::bigint from code
     )
     insert into instructions (account_id, number, kind, amount_fen, auth_version, source_id, description, created_at)
     select ${accountId}, last_instruction, ${kind}, ${amountFen}, ${authVersion}, ${sourceId}, 'from a test',
