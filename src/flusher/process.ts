@@ -20,11 +20,10 @@ import {
   EXPIRY_INTERVAL_MS,
   FLUSH_COMMAND_TIMEOUT_MS,
   FORGET_INTERVAL_MS,
-  RECONCILE_INTERVAL_MS,
   SETTLE_COMMAND_TIMEOUT_MS,
   SWEEP_INTERVAL_MS,
 } from "../limits.ts"
-import { reconcile } from "../reconcile/reconcile.ts"
+import { startProofs } from "../reconcile/proofs.ts"
 import { messageOf, startTicker } from "../ticker.ts"
 import { anchorsDirOf, createAnchors } from "./anchors.ts"
 import { createExpiry } from "./expire.ts"
@@ -78,12 +77,12 @@ export async function startFlusherProcess(
           () => sweepServices(sql, (version) => raiseServices({ redis, openings }, version)),
         ],
         expiry: [EXPIRY_INTERVAL_MS, expiry.sweep],
-        reconciliation: [RECONCILE_INTERVAL_MS, () => reconcile(sql, { partitions, log })],
         "the sweep of results": [FORGET_INTERVAL_MS, () => sweepResults(sql, { partitions })],
         "the writing of anchors": [ANCHOR_INTERVAL_MS, anchors.append],
       },
       log,
     ),
+    startProofs({ ...{ redis, sql, partitions, log }, databaseUrl: stores.databaseUrl }),
   ]
   return {
     async stop() {

@@ -1,6 +1,7 @@
 import type { Sql } from "../../db/connection.ts"
 import { listChainedRecords, type StoredRecord } from "../../db/queries/list-chained-records.ts"
 import { listErasedLeaves } from "../../db/queries/list-erased-leaves.ts"
+import { listPartitions } from "../../db/queries/list-partitions.ts"
 import { readChain } from "../../db/queries/read-chain.ts"
 import { type Anchor, readAnchors } from "../flusher/anchors.ts"
 import { type Chain, createChain } from "../flusher/chain.ts"
@@ -12,13 +13,24 @@ export type VerifiedChain = {
   partition: number
   /** Records in the chain. */
   records: number
-  /** Of them, those before which an anchor stands that was compared. */
+  /** That it was compared with. */
   anchors: number
   /** One sentence for each thing that is not as it must be. */
   findings: string[]
 }
 
 const FINDINGS_MAX = 20
+
+/** Those of all partitions, also of those from before their number was changed. */
+export async function verifyChains(
+  stores: Parameters<typeof verifyChain>[0],
+): Promise<VerifiedChain[]> {
+  const verified: VerifiedChain[] = []
+  for (const partition of await listPartitions(stores.sql)) {
+    verified.push(await verifyChain(stores, { partition }))
+  }
+  return verified
+}
 
 /**
  * Recomputes the hash chain of a partition from its records, and compares it with the head and the number of

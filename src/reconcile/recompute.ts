@@ -11,7 +11,7 @@ import { CHECKS } from "./causes.ts"
 import { createFindings, type Findings } from "./findings.ts"
 import { compareHeld, type Held, sumHolds } from "./held.ts"
 import { auditRecordsOf } from "./partitions.ts"
-import { type Compared, compareStates, type Drift } from "./states.ts"
+import { byPartition, type Compared, compareStates, type Drift } from "./states.ts"
 import { findStrangers } from "./strangers.ts"
 
 /**
@@ -183,10 +183,6 @@ async function compareAccounts(
       findings.add("more held", [`${accountId}: more is held than there is`])
     }
   }
-}
-
-export function byPartition(snapshots: readonly Snapshot[]): Snapshot[][] {
-  return [...Map.groupBy(snapshots, ({ partition }) => partition).values()]
 }
 
 type HeldSuspects = ReturnType<typeof createHeld>

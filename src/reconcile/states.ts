@@ -16,6 +16,8 @@ export type Drift = { accountId: string; partition: number; driftFen: number; de
 
 export type Compared = {
   drifts: Drift[]
+  /** Accounts that moved since their snapshot, and were not followed. */
+  moving: ReadonlySet<string>
   /** What Redis has of each account; of one that is not there, nothing. */
   states: ReadonlyMap<string, AccountState>
 }
@@ -29,37 +31,54 @@ type Expected = Pick<
   "balanceFen" | "seq" | "instruction" | "authVersion" | "status"
 > & { brokenFen: number }
 
+export function byPartition(snapshots: readonly Snapshot[]): Snapshot[][] {
+  return [...Map.groupBy(snapshots, ({ partition }) => partition).values()]
+}
+
 /**
  * Compares accounts of one partition in Redis with their snapshots and the entries that are not
  * flushed yet: meta and states are read in one step, and the entries between the snapshots'
  * watermark and that meta lead from the one to the other. So it is exact while calls are charged.
+ * Where these are more than `entriesMax`, accounts that moved are left out: a flush that does not
+ * continue where they stand is refused by Postgres.
  */
 export async function compareStates(
   redis: Redis,
   snapshots: readonly Snapshot[],
+  { entriesMax = Number.POSITIVE_INFINITY }: { entriesMax?: number } = {},
 ): Promise<Compared | NotComparable> {
   const [first] = snapshots
-  if (first === undefined) return { drifts: [], states: new Map() }
+  if (first === undefined) return { drifts: [], moving: new Set(), states: new Map() }
   const { partition, generation, entryId } = first
   const place = { partition, generation, entryNumber: Number(first.entryNumber), entryId }
   const moment = await readMoment(redis, place, snapshots)
   if ("reason" in moment) return moment
   const expected = new Map(snapshots.map((snapshot) => [snapshot.accountId, expectedOf(snapshot)]))
-  const isAsFlushed = snapshots.every(
-    ({ accountId }) => describe(expected.get(accountId)) === describe(moment.states.get(accountId)),
+  const { states, entryNumber } = moment
+  const moving = new Set(
+    [...expected].flatMap(([id, account]) => (hasMoved(account, states.get(id)) ? [id] : [])),
   )
-  try {
-    if (!isAsFlushed) await follow(redis, place, { entryNumber: moment.entryNumber, expected })
-  } catch (error) {
-    if (!(error instanceof BrokenStream)) throw error
-    return { partition, reason: error.message }
+  if (moving.size > 0 && entryNumber - place.entryNumber <= entriesMax) {
+    try {
+      await follow(redis, place, { entryNumber, expected })
+    } catch (error) {
+      if (!(error instanceof BrokenStream)) throw error
+      return { partition, reason: error.message }
+    }
+    moving.clear()
   }
-  const { states } = moment
   const drifts = snapshots.flatMap(({ accountId }) => {
+    if (moving.has(accountId)) return []
     const drift = driftOf(expected.get(accountId), states.get(accountId))
     return drift === null ? [] : [{ accountId, partition, ...drift }]
   })
-  return { drifts, states }
+  return { drifts, moving, states }
+}
+
+/** Without a record or an instruction more, an account stands where it stood. */
+function hasMoved(account: Expected, state: AccountState | undefined): boolean {
+  if (state === undefined) return false
+  return state.seq > account.seq || state.instruction > account.instruction
 }
 
 /** Meta and states, in one step. */
