@@ -143,7 +143,8 @@ describe("of a charge that a revoke took back", () => {
       await look(t, accountId, idempotency)
       const again = await eventually(async () => {
         const outcome = await charge(t, accountId, idempotency)
-        return outcome.status === "accepted" && outcome
+        if (outcome.status !== "accepted") throw new Error(outcome.status)
+        return outcome
       })
       expect(again).toMatchObject({ isReplay: false })
       expect(await resultsOf(t, accountId)).toEqual([rowOf(idempotency, again.seq)])
