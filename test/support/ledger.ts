@@ -133,7 +133,10 @@ export async function insertAccount({ sql }: Stores, accountId: AccountId): Prom
     insert into accounts (id, email, password_hash, invite_code)
     values (${accountId}, ${accountId}, 'none', ${accountId})
   `
-  await sql`insert into instructions (account_id, number, kind, auth_version) values (${accountId}, 1, 'open', 1)`
+  await sql`
+    insert into instructions (account_id, number, kind, auth_version, description)
+    values (${accountId}, 1, 'open', 1, replace(gen_random_uuid()::text, '-', ''))
+  `
 }
 
 async function instruct(
