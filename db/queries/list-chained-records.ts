@@ -37,6 +37,6 @@ export async function listChainedRecords(
       coalesce(s.chain_key, '') as "chainKey"
     from change_records r left join account_snapshots s on s.account_id = r.account_id
     where r.partition = ${partition} and r.position > ${after} and r.position <= ${through}
-    order by r.position
+    order by r.position, r.at
   `
 }
