@@ -1,5 +1,6 @@
 import type { Sql } from "../connection.ts"
 
+/** A recomputation of the books. */
 export type Run = {
   id: string
   askedBy: string
@@ -9,12 +10,11 @@ export type Run = {
   accounts: number
   records: number
   driftFen: string
-  /** JSON of the sentences. */
-  findings: string
+  findings: readonly string[]
   failure: string | null
 }
 
-/** Runs of the reconciliation, the newest first; `after`: where the next page begins. */
+/** Runs of the reconciliation, the newest first; `after`: where the page begins. */
 export async function listRuns(
   sql: Sql,
   { after, limit }: { after: { at: string; id: string } | null; limit: number },
@@ -22,9 +22,10 @@ export async function listRuns(
   return await sql<Run[]>`
     select id, asked_by as "askedBy", asked_at as "createdAt", started_at as "startedAt",
       finished_at as "finishedAt", accounts::float8, records::float8, drift_fen as "driftFen",
-      to_json(findings)::text as findings, failure
+      to_json(findings) as findings, failure
     from reconciliation_runs
-    where ${after === null} or (asked_at, id) < (${after?.at ?? "1970-01-01"}::text::timestamptz, ${after?.id ?? ""})
+    where ${after?.at ?? null}::text is null
+      or (asked_at, id) < (${after?.at ?? null}::text::timestamptz, ${after?.id ?? ""})
     order by asked_at desc, id desc limit ${limit}
   `
 }

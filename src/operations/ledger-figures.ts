@@ -11,7 +11,7 @@ export async function readLedgerFigures({
   ledger,
 }: {
   sql: Sql
-  ledger: Pick<Ledger, "readLags">
+  ledger: Pick<Ledger, "readLags" | "hasSlot">
 }): Promise<LedgerFigures> {
   const [opening, lags, driftFen] = await Promise.all([
     readOpening(sql).catch(() => null),
@@ -21,7 +21,9 @@ export async function readLedgerFigures({
   const partitions = lags.map((lag, partition) => ({
     partition,
     isFenced:
-      lag === null || (opening !== null && lag.generation !== opening.generations[partition]),
+      lag === null ||
+      !ledger.hasSlot(partition) ||
+      (opening !== null && lag.generation !== opening.generations[partition]),
     lagRecords: lag?.records ?? null,
     lagSeconds: lag?.seconds ?? null,
   }))
