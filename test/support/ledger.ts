@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect } from "bun:test"
 import type { Redis } from "ioredis"
+import { anchorsDirOf } from "../../src/flusher/anchors.ts"
 import { startFlusherProcess } from "../../src/flusher/process.ts"
 import { type AccountId, newAccountId, newId, partitionOf, randomChars } from "../../src/ids.ts"
 import type { ChargeOutcome } from "../../src/ledger/items.ts"
@@ -109,7 +110,7 @@ export async function startLedger(
   }
 
   async function books(): Promise<Audit> {
-    const audit = await auditBooks({ sql, redis })
+    const audit = await auditBooks({ sql, redis, anchorsDir: anchorsDirOf(dataDir) })
     expect(audit.findings).toEqual([])
     expect(audit.creditsFen - audit.debitsFen).toBe(audit.balancesFen)
     return audit
