@@ -46,6 +46,7 @@ type NewInstruction = {
   amountFen?: number
   authVersion?: number
   ageMs?: number
+  sourceId?: string
 }
 type NewAccount = { balanceFen: number; partition?: number }
 type ChargeOptions = { authVersion?: number; details?: string; requestId?: string }
@@ -129,7 +130,10 @@ export async function ready(ledger: Ledger): Promise<void> {
 }
 
 /** A row of the account, and its instruction 1. */
-export async function insertAccount({ sql }: Stores, accountId: AccountId): Promise<void> {
+export async function insertAccount(
+  { sql }: Pick<Stores, "sql">,
+  accountId: AccountId,
+): Promise<void> {
   await sql`
     insert into accounts (id, email, password_hash, invite_code)
     values (${accountId}, ${accountId}, 'none', ${accountId})
@@ -140,12 +144,11 @@ export async function insertAccount({ sql }: Stores, accountId: AccountId): Prom
   `
 }
 
-async function instruct(
-  { sql }: Stores,
+export async function instruct(
+  { sql }: Pick<Stores, "sql">,
   accountId: AccountId,
-  { kind, amountFen = 0, authVersion = 0, ageMs = 0 }: NewInstruction,
+  { kind, amountFen = 0, authVersion = 0, ageMs = 0, sourceId = newId("rdm") }: NewInstruction,
 ): Promise<{ number: number; sourceId: string }> {
-  const sourceId = newId("rdm")
   const [row] = await sql<{ number: number }[]>`
     with numbered as (
       update accounts set last_instruction = last_instruction + 1 where id = ${accountId}
