@@ -56,8 +56,11 @@ const AHEAD = { status: "ahead" } as const
 
 export function createSlot({ redis, openings, partition, revokeFile, past }: Deps): Slot {
   let place: SlotPlace = { partition, generation: 0, slot: "" }
-  /** The opening under which the slot was taken, and the one that lost something. */
-  let [opening, doubted] = [0, 0]
+  /**
+   * The opening under which it was answered last: what was seen until then was there. The one of the scripts
+   * that were called last. And the one that lost something.
+   */
+  let [opening, called, doubted] = [0, 0, 0]
   let last = 0
   let seen: Seen | null = null
   return {
@@ -65,7 +68,10 @@ export function createSlot({ redis, openings, partition, revokeFile, past }: Dep
     number: (batch) => ({ batch, number: last + 1, entryId: randomChars(8) }),
     settled(number, reply) {
       last = number
-      if (reply !== null) seen = readSeen(reply)
+      if (reply === null) return
+      seen = readSeen(reply)
+      // Another partition's slot may have heard first of a new opening: this one goes on under it.
+      opening = called
     },
     doubt() {
       doubted = opening
@@ -112,6 +118,7 @@ export function createSlot({ redis, openings, partition, revokeFile, past }: Dep
   function send({ batch, number, entryId }: Numbered): Promise<ScriptReply> {
     const opened = openings.current()
     if (opened === null) return Promise.resolve(UNSCRIPTED)
+    called = ofPartition(opened.openings, partition)
     return sendBatch(redis, opened, { batch, place, number, entryId })
   }
 

@@ -129,8 +129,13 @@ test("a Redis that has lost batches of a slot is not believed until it has been 
     for (let call = 0; call < 3; call++) {
       expect((await t.charge(accountId, 1)).status).toBe("accepted")
     }
-    const [memo = ""] = await t.redis.keys("{p0}:1:slot:*")
-    await t.redis.set(memo, Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]))
+    // The sweep of expired holds has a slot, too, through which nothing was sent.
+    for (const memo of await t.redis.keys("{p0}:1:slot:*")) {
+      const bytes = (await t.redis.getBuffer(memo)) ?? Buffer.alloc(8)
+      if (bytes.readBigUInt64LE(0) > 0n) {
+        await t.redis.set(memo, Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]))
+      }
+    }
 
     for (let call = 0; call < 3; call++) {
       expect(await t.charge(accountId, 1)).toEqual({ status: "unavailable" })

@@ -1,11 +1,13 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { eventually } from "../support/eventually.ts"
-import { startLedger, withStores } from "../support/ledger.ts"
+import { startLedger, withLedger, withStores } from "../support/ledger.ts"
 import { startRelay } from "../support/relay.ts"
 import { incidentsOf, pay, rollBack, save, spent } from "./recovering.ts"
 
 setDefaultTimeout(30_000)
+
+/** Gateways witness what a Redis had: they tell all of what it lost, and nothing that it has. */
 
 test("a Redis that went back while a batch was to be revoked: the loss is told, and charges go on", async () => {
   await withStores({}, async (stores) => {
@@ -65,5 +67,24 @@ test("a Redis that forgot batches which wrote nothing, while one was to be revok
     await t.books()
     await t.stop()
     await relay.stop()
+  })
+})
+
+test("a partition that heard of no opening, and was charged all the same, has lost nothing at the next", async () => {
+  await withLedger({ partitions: 2 }, async (t) => {
+    const quick = await t.openAccount({ balanceFen: 100, partition: 0 })
+    const idle = await t.openAccount({ balanceFen: 100, partition: 1 })
+    await pay(t, idle)
+    await t.redis.script("FLUSH")
+    await eventually(async () => (await readOpening(t.stores.sql)).openings.join() === "2,2")
+    // This one is told, and with it the whole process: the other goes on as if nothing had been.
+    await pay(t, quick)
+    for (let n = 0; n < 5; n++) await pay(t, idle)
+    await t.redis.script("FLUSH")
+    await t.charge(idle, 1)
+    await pay(t, idle)
+    await t.books()
+    expect(await incidentsOf(t)).toEqual([])
+    expect((await readOpening(t.stores.sql)).generations).toEqual([1, 1])
   })
 })
