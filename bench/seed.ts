@@ -35,13 +35,24 @@ export async function seedAccounts(
     )
   `
   await sql`
+    with made as (
+      select id, number, kind, auth_version, amount, description, replace(id, 'acct_', 'rdm_') as source
+      from unnest(${ids}::text::text[]) id, (values
+        (1, 'open', 1, 0, ''), (2, 'redemption', 0, ${creditFen}::bigint, 'Benchmark')
+      ) as made(number, kind, auth_version, amount, description)
+      where number <= ${instructions}::integer
+    ), code as (
+      insert into redemption_codes (id, code, amount_fen)
+      select 'code_benchmark', 'BENCHMARK', greatest(1, ${creditFen}::bigint) on conflict do nothing
+    ), redeemed as (
+      insert into redemptions (id, code_id, account_id, amount_fen)
+      select source, 'code_benchmark', id, amount from made where kind = 'redemption'
+    )
     insert into instructions (account_id, number, kind, auth_version, amount_fen, description,
-      created_at)
-    select id, number, kind, auth_version, amount, description, now() - interval '1 hour'
-    from unnest(${ids}::text::text[]) id, (values
-      (1, 'open', 1, 0, ''), (2, 'redemption', 0, ${creditFen}::bigint, 'Benchmark')
-    ) as made(number, kind, auth_version, amount, description)
-    where number <= ${instructions}::integer
+      source_id, created_at)
+    select id, number, kind, auth_version, amount, description,
+      case kind when 'redemption' then source end, now() - interval '1 hour'
+    from made
   `
   return accounts
 }

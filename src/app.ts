@@ -57,9 +57,10 @@ export function createApp(deps: AppDeps) {
   const app = createEdge({ log, requireCredential: deps.requireCredential, routes: deps.routes })
   for (const plugin of plugins) app.use(plugin)
   return app
-    .onBeforeHandle(({ request: { method } }) =>
-      method === "GET" || method === "HEAD" ? undefined : deps.recordGate.require(),
-    )
+    // The framework waits for functions that are async by name; a promise of another is an answer.
+    .onBeforeHandle(async ({ request: { method } }) => {
+      if (method !== "GET" && method !== "HEAD") await deps.recordGate.require()
+    })
     .use(
       accountRoutes({
         sql,

@@ -20,7 +20,7 @@ declare const accountBrand: unique symbol
 /** `acct_` and 16 characters. */
 export type AccountId = string & { readonly [accountBrand]: "account" }
 
-export type IdPrefix = "acct" | "key" | "rdm" | "code" | "ses" | "aud" | "req" | "svc"
+export type IdPrefix = "acct" | "key" | "rdm" | "code" | "ses" | "aud" | "req" | "svc" | "rec"
 export type CredentialPrefix = "fk" | "fa" | "fs"
 
 const pool = new Uint8Array(4_096)

@@ -184,6 +184,17 @@ export const KEY_LOOKUP_MS = 400
 export const FLUSH_DEADLINE_MS = 15_000
 export const RECONCILE_INTERVAL_MS = 1_000
 export const RECONCILE_RECORDS_MAX = 100_000
+/** What a recomputation of the books reads at a time. */
+export const RECONCILE_RECORDS_PAGE = 100_000
+export const RECONCILE_ACCOUNTS_PAGE = 1_000
+/** Past so long without a proof, or without a sign of a run, nobody is taken to work on it. */
+export const RECONCILE_SILENT_MS = 60_000
+/** Accounts that are compared with Redis each second, in turn. */
+export const SAMPLE_ACCOUNTS = 1_000
+/** Where more entries are not flushed yet, accounts that move are left for the next turn. */
+export const SAMPLE_ENTRIES_MAX = 50
+/** Known drifts that are looked at again each second. */
+export const SAMPLE_DRIFTS_MAX = 1_000
 export const STOP_TIMEOUT_MS = 10_000
 /** Connections to Postgres that the gateways of one installation share, for look-ups. */
 export const POSTGRES_CONNECTIONS_MAX = 60

@@ -65,7 +65,8 @@ async function runRole(role: Role): Promise<number> {
   const stopping = stopRequested()
   const supervisor = connectSupervisor()
   if (role === "flusher") {
-    const flusher = await startFlusherProcess(stores, createLog("flusher"))
+    const { dataDir } = config
+    const flusher = await startFlusherProcess({ ...stores, dataDir }, createLog("flusher"))
     supervisor?.ready()
     await stopping
     await flusher.stop()

@@ -1,4 +1,5 @@
 import type { Sql } from "../connection.ts"
+import type { AccountRange } from "../range.ts"
 
 /** An account whose records, taken alone, do not make its snapshot. */
 export type WrongAccount = {
@@ -16,25 +17,27 @@ export type WrongAccount = {
 export type AuditedAccounts = {
   accounts: number
   records: number
-  creditsFen: number
-  debitsFen: number
-  balancesFen: number
+  /** As text: sums may be larger than a number holds. */
+  creditsFen: string
+  debitsFen: string
+  balancesFen: string
   wrong: WrongAccount[]
 }
 
 /**
- * Recomputes every account from its first record. Callers may rely on: an account that is not
- * among `wrong` has records 1 to n without a gap, each of which continues the one before, and
- * their sum, their last balance and their last number are those of its snapshot.
- *
- * `accountIds`: an array literal, or null for all. One sort by account and number, no join by record.
+ * Recomputes the accounts of a page from their first record. Callers may rely on: an account that is
+ * not among `wrong` has records 1 to n without a gap, each of which continues the one before, and
+ * their sum, their last balance and their last number are those of its snapshot; whatever is flushed
+ * meanwhile is seen whole or not at all. One pass by account and number, no join by record.
  */
-export async function auditAccounts(sql: Sql, accountIds: string | null): Promise<AuditedAccounts> {
+export async function auditAccounts(
+  sql: Sql,
+  { after, through }: AccountRange,
+): Promise<AuditedAccounts> {
   const [row] = await sql<AuditedAccounts[]>`
     with wanted as (
       select account_id, seq, type, amount_fen, balance_before_fen, balance_after_fen
-      from change_records
-      where ${accountIds}::text is null or account_id = any(${accountIds}::text::text[])
+      from change_records where account_id > ${after} and account_id <= ${through}
     ), chained as (
       select *, lag(seq, 1, 0::bigint) over numbered + 1 as seq_expected,
         lag(balance_after_fen, 1, 0::bigint) over numbered as before_expected
@@ -50,7 +53,7 @@ export async function auditAccounts(sql: Sql, accountIds: string | null): Promis
       from chained group by account_id
     ), snapshots as (
       select account_id, balance_fen, last_seq as snapshot_seq from account_snapshots
-      where ${accountIds}::text is null or account_id = any(${accountIds}::text::text[])
+      where account_id > ${after} and account_id <= ${through}
     ), judged as (
       select account_id, coalesce(records, 0) as records, coalesce(credits, 0) as credits,
         coalesce(debits, 0) as debits, coalesce(gaps, 0) as gaps, coalesce(breaks, 0) as breaks,
@@ -59,9 +62,9 @@ export async function auditAccounts(sql: Sql, accountIds: string | null): Promis
       from summed full join snapshots using (account_id)
     )
     select count(*)::float8 as accounts, coalesce(sum(records), 0)::float8 as records,
-      coalesce(sum(credits), 0)::float8 as "creditsFen",
-      coalesce(sum(debits), 0)::float8 as "debitsFen",
-      coalesce(sum(balance_fen), 0)::float8 as "balancesFen",
+      coalesce(sum(credits), 0)::text as "creditsFen",
+      coalesce(sum(debits), 0)::text as "debitsFen",
+      coalesce(sum(balance_fen), 0)::text as "balancesFen",
       coalesce(json_agg(json_build_object('accountId', account_id, 'gaps', gaps, 'breaks', breaks,
         'wrongSums', wrong_sums, 'lastSeq', last_seq, 'snapshotSeq', snapshot_seq,
         'sumFen', credits - debits, 'snapshotFen', balance_fen))

@@ -1,4 +1,5 @@
 import type { Sql } from "../connection.ts"
+import type { AccountRange } from "../range.ts"
 
 export type WrongInstruction = {
   accountId: string
@@ -11,20 +12,27 @@ export type WrongInstruction = {
 }
 
 /**
- * Callers may rely on: every cause that is not answered was ordered by one flushed instruction and
+ * Callers may rely on: every cause of the page that is not answered was ordered by one flushed instruction and
  * credited by one change record, of the same account, kind and amount; and no credit has no cause.
  * Reversals, which a gateway makes too, are not among them: see audit-reversals.ts.
  */
-export async function auditInstructions(sql: Sql): Promise<WrongInstruction[]> {
+export async function auditInstructions(
+  sql: Sql,
+  { after, through }: AccountRange,
+): Promise<WrongInstruction[]> {
   return await sql<WrongInstruction[]>`
     with ordered as (
       select account_id, kind, coalesce(source_id, '') as source_id, count(*) as count,
         sum(amount_fen) as amount
-      from instructions where flushed and amount_fen > 0 and kind <> 'reversal' group by 1, 2, 3
+      from instructions
+      where account_id > ${after} and account_id <= ${through}
+        and flushed and amount_fen > 0 and kind <> 'reversal' group by 1, 2, 3
     ), credited as (
       select account_id, kind, coalesce(source_id, '') as source_id, count(*) as count,
         sum(amount_fen) as amount
-      from change_records where type = 1 and kind <> 'reversal' group by 1, 2, 3
+      from change_records
+      where account_id > ${after} and account_id <= ${through}
+        and type = 1 and kind <> 'reversal' group by 1, 2, 3
     )
     select account_id as "accountId", kind, source_id as "sourceId",
       coalesce(o.count, 0)::float8 as instructions, coalesce(o.amount, 0)::float8 as "instructionsFen",

@@ -2,7 +2,8 @@ import type { Sql } from "../connection.ts"
 
 /**
  * Takes back a charge whose callers were told 503, and that no revoke can reach because its
- * generation is over: an instruction gives the amount back, and the reversal stands like any other.
+ * generation is over: an instruction gives the amount back, and the reversal stands like any other. No
+ * rebuild gives back its result any more.
  *
  * Callers may rely on: all of it or none, in one statement; once per charge, for ever (false: it was
  * reversed before, or the account is closed). The account's row is locked last, as everywhere.
@@ -29,6 +30,9 @@ export async function takeBackCharge(
       insert into reversals (charge_id, account_id, amount_fen, instruction, service_key_id)
       select ${chargeId}, numbered.id, charge.amount_fen, numbered.last_instruction, ''
       from numbered, charge
+    ), forgotten as (
+      delete from idempotency_results i using numbered
+      where i.account_id = numbered.id and i.seq = ${seq}
     )
     insert into instructions (account_id, number, kind, amount_fen, auth_version, source_id,
       description)

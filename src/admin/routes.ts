@@ -21,6 +21,7 @@ import { readTime } from "../http/times.ts"
 import { refuseField } from "../http/violations.ts"
 import { type CodesAsked, createCodes } from "./codes.ts"
 import { Code, Entry, NewCodes, viewCode, viewEntry } from "./model.ts"
+import { reconciliationRoutes } from "./reconciliation.ts"
 
 const TAG = "Administration"
 const PATH = "/v1/admin/redemption-codes"
@@ -28,7 +29,11 @@ const PATH = "/v1/admin/redemption-codes"
 type AdminDeps = { sql: Sql; guard: Guard; clientAddress: ClientAddress }
 
 export function adminRoutes(deps: AdminDeps) {
-  return createPlugin().use(codeRoutes(deps)).use(codeLists(deps)).use(auditRoutes(deps))
+  return createPlugin()
+    .use(codeRoutes(deps))
+    .use(codeLists(deps))
+    .use(auditRoutes(deps))
+    .use(reconciliationRoutes(deps))
 }
 
 function codeRoutes({ sql, guard, clientAddress }: AdminDeps) {

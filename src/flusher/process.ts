@@ -7,6 +7,7 @@ import { noteStop } from "../../db/queries/note-stop.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { readStop } from "../../db/queries/read-stop.ts"
 import { readWatermarks } from "../../db/queries/read-watermarks.ts"
+import { within } from "../deadline.ts"
 import { createInstructions } from "../ledger/instructions.ts"
 import { readInstruction } from "../ledger/ledger.ts"
 import { createOpenings } from "../ledger/opening.ts"
@@ -14,21 +15,30 @@ import { connected, connectRedis } from "../ledger/redis.ts"
 import { raiseServices } from "../ledger/services.ts"
 import { sweepServices } from "../ledger/sweep-services.ts"
 import {
+  ANCHOR_DEADLINE_MS,
+  ANCHOR_INTERVAL_MS,
   EXPIRY_INTERVAL_MS,
   FLUSH_COMMAND_TIMEOUT_MS,
-  RECONCILE_INTERVAL_MS,
+  FORGET_INTERVAL_MS,
   SETTLE_COMMAND_TIMEOUT_MS,
   SWEEP_INTERVAL_MS,
 } from "../limits.ts"
-import { reconcile } from "../reconcile/reconcile.ts"
+import { startProofs } from "../reconcile/proofs.ts"
 import { messageOf, startTicker } from "../ticker.ts"
+import { anchorsDirOf, createAnchors } from "./anchors.ts"
 import { createExpiry } from "./expire.ts"
 import { type FlushRecord, startFlusher } from "./flusher.ts"
 import { sweep } from "./sweep.ts"
+import { sweepResults } from "./sweep-results.ts"
 
-/** The background process: flushes every partition, sweeps instructions, proves the books. */
+const ANCHOR = { timeoutMs: ANCHOR_DEADLINE_MS, what: "Postgres" }
+
+/**
+ * The background process: flushes every partition, sweeps instructions, proves the books. It writes the
+ * anchors of the hash chains under `dataDir`.
+ */
 export async function startFlusherProcess(
-  stores: { redisUrl: string; databaseUrl: string },
+  stores: { redisUrl: string; databaseUrl: string; dataDir: string },
   log: (message: string) => void,
 ): Promise<{ stop(): Promise<void> }> {
   const redis = connectRedis(stores.redisUrl, {
@@ -51,43 +61,54 @@ export async function startFlusherProcess(
     commandTimeoutMs: SETTLE_COMMAND_TIMEOUT_MS,
   })
   const expiry = createExpiry({ redis: redisForHolds, sql, openings, partitions, log })
+  const anchors = createAnchors({
+    dir: anchorsDirOf(stores.dataDir),
+    readEnds: () => readWatermarks(sql),
+  })
   const workers = [
     ...Array.from({ length: partitions }, (_, partition) =>
       startFlusher({ redis, record: flushRecord(sql), openings, partition, log }),
     ),
-    startTicker({
-      intervalMs: SWEEP_INTERVAL_MS,
-      work: () => sweep(sql, instructions.applyPending),
-      onError: (error) => log(`the sweep pauses: ${messageOf(error)}`),
-    }),
-    startTicker({
-      intervalMs: SWEEP_INTERVAL_MS,
-      work: async () => {
-        await sweepServices(sql, (version) => raiseServices({ redis, openings }, version))
+    ...startSweeps(
+      {
+        "the sweep": [SWEEP_INTERVAL_MS, () => sweep(sql, instructions.applyPending)],
+        "the sweep of service keys": [
+          SWEEP_INTERVAL_MS,
+          () => sweepServices(sql, (version) => raiseServices({ redis, openings }, version)),
+        ],
+        expiry: [EXPIRY_INTERVAL_MS, expiry.sweep],
+        "the sweep of results": [FORGET_INTERVAL_MS, () => sweepResults(sql, { partitions })],
+        "the writing of anchors": [ANCHOR_INTERVAL_MS, anchors.append],
       },
-      onError: (error) => log(`the sweep of service keys pauses: ${messageOf(error)}`),
-    }),
-    startTicker({
-      intervalMs: EXPIRY_INTERVAL_MS,
-      work: expiry.sweep,
-      onError: (error) => log(`expiries pause: ${messageOf(error)}`),
-    }),
-    startTicker({
-      intervalMs: RECONCILE_INTERVAL_MS,
-      work: () => reconcile(sql, { partitions, log }),
-      onError: (error) => log(`reconciliation pauses: ${messageOf(error)}`),
-    }),
+      log,
+    ),
+    startProofs({ ...{ redis, sql, partitions, log }, databaseUrl: stores.databaseUrl }),
   ]
   return {
     async stop() {
       await Promise.all(workers.map((worker) => worker.stop()))
       await expiry.stop()
+      await within(anchors.append(), ANCHOR).catch((error: unknown) =>
+        log(`the last anchors were not written: ${messageOf(error)}`),
+      )
       redis.disconnect()
       redisForHolds.disconnect()
       // Nothing is in flight. postgres.js waits in vain for a connection that died under a query.
       await sql.end({ timeout: 1 })
     },
   }
+}
+
+type Sweeps = Record<string, [intervalMs: number, work: () => Promise<unknown>]>
+
+function startSweeps(sweeps: Sweeps, log: (message: string) => void) {
+  return Object.entries(sweeps).map(([name, [intervalMs, work]]) =>
+    startTicker({
+      intervalMs,
+      work: async () => void (await work()),
+      onError: (error) => log(`${name} pauses: ${messageOf(error)}`),
+    }),
+  )
 }
 
 /** What flushers ask of Postgres, as the statements of `db/queries`. */

@@ -62,6 +62,8 @@ export type Ledger = {
   health(): Promise<Health>
   /** How far Postgres is behind, per partition; null where Redis does not say. */
   readLags(): Promise<(Lag | null)[]>
+  /** Whether this process has a slot in the partition; without one it refuses every charge. */
+  hasSlot(partition: number): boolean
   stop(): Promise<void>
 }
 
@@ -129,6 +131,7 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
     health: () => readHealth(cold, { openings, batchers, isMemoryShort: watch.isMemoryShort }),
     readLags: () =>
       Promise.all(batchers.map((_, partition) => readLag(cold, partition).catch(() => null))),
+    hasSlot: (partition) => batchers[partition]?.state() !== "closed",
     stop,
   }
 

@@ -89,7 +89,8 @@ async function overwrite(file: FileHandle, content: SlotFile): Promise<void> {
   await file.datasync()
 }
 
-async function syncDirectory(dir: string): Promise<void> {
+/** After it a file that was made in the directory is found there, whatever happens. */
+export async function syncDirectory(dir: string): Promise<void> {
   const handle = await openFile(dir, "r")
   await handle.sync()
   await handle.close()

@@ -54,6 +54,7 @@ export type SlotDeps = {
 }
 
 const UNSCRIPTED = { status: "unscripted" } as const
+const AHEAD = { status: "ahead" } as const
 
 export function createSlot(deps: SlotDeps): Slot {
   const { redis, openings, partition, revokeFile, past, pressure } = deps
@@ -91,14 +92,7 @@ export function createSlot(deps: SlotDeps): Slot {
     const isSame = place.generation === next.generation
     if (isSame && nextOpening === doubted) return false
     // The keeper learns what was seen before anything more is sent.
-    if (seen !== null && (nextOpening !== opening || !isSame)) {
-      await past.noteSeen({
-        ...seen,
-        partition,
-        generation: place.generation,
-        opening: nextOpening,
-      })
-    }
+    if (nextOpening !== opening || !isSame) await tellSeen(nextOpening)
     const reply = await sendOpenSlot(redis, opened, { ...next, seen: isSame ? seen : null })
     if (reply.status === "ahead") doubted = nextOpening
     if (reply.status !== "opened") return false
@@ -110,6 +104,12 @@ export function createSlot(deps: SlotDeps): Slot {
     opening = nextOpening
     last = 0
     return true
+  }
+
+  async function tellSeen(nextOpening: number): Promise<void> {
+    if (seen === null) return
+    const { generation } = place
+    await past.noteSeen({ ...seen, partition, generation, opening: nextOpening })
   }
 
   function send({ batch, number, entryId }: Numbered): Promise<ScriptReply> {
@@ -128,9 +128,28 @@ export function createSlot(deps: SlotDeps): Slot {
     const opened = openings.current()
     if (opened === null) return UNSCRIPTED
     if (ofPartition(opened.generations, partition) === order.generation) {
-      return await sendRevoke(redis, opened, order)
+      const reply = await sendRevoke(redis, opened, order)
+      return reply.status === "ahead" ? await askAfter().catch(() => reply) : reply
     }
     return { status: (await past.takeBack(order).catch(() => false)) ? "revoked" : "fenced" }
+  }
+
+  /**
+   * Redis went back: it has not the batches before the one that is revoked, and so not that one, which can
+   * never run there either. Barred, where it has all that this process has seen; else the keeper hears of
+   * the loss, and the batch is settled in the next generation.
+   */
+  async function askAfter(): Promise<ScriptReply> {
+    const opened = await openings.reload()
+    const nextOpening = ofPartition(opened.openings, partition)
+    const isSame = ofPartition(opened.generations, partition) === place.generation
+    if (!isSame || nextOpening === opening) return AHEAD
+    await tellSeen(nextOpening)
+    const trial = { ...place, slot: randomChars(12) }
+    const { status } = await sendOpenSlot(redis, opened, { ...trial, seen })
+    if (status !== "opened") return AHEAD
+    await sendCloseSlot(redis, opened, { ...trial, settled: 0 })
+    return { status: "barred" }
   }
 
   async function close(): Promise<boolean> {

@@ -1,16 +1,36 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { sweep } from "../../src/flusher/sweep.ts"
-import { newAccountId } from "../../src/ids.ts"
+import { type AccountId, newAccountId } from "../../src/ids.ts"
 import { createLedger } from "../../src/ledger/ledger.ts"
 import { APPLY_INSTRUCTIONS_MAX, SWEEP_AGE_MS } from "../../src/limits.ts"
 import { eventually } from "../support/eventually.ts"
 import { insertAccount, ready, startLedger, useLedger, withStores } from "../support/ledger.ts"
 import { startRelay } from "../support/relay.ts"
+import type { Stores } from "../support/stores.ts"
 
 setDefaultTimeout(30_000)
 
 /** Money in: committed in Postgres first, applied in Redis once, whoever applies it and how often. */
 const ledger = useLedger({ partitions: 2 })
+
+/** An instruction under a number of the test's own, and its cause. */
+async function order(
+  { sql }: Stores,
+  accountId: AccountId,
+  { number, amountFen }: { number: number; amountFen: number },
+): Promise<void> {
+  const id = `rdm_${accountId}_${number}`
+  await sql`
+    with code as (
+      insert into redemption_codes (id, code, amount_fen) values (${id}, ${id}, ${amountFen}) returning id
+    ), redeemed as (
+      insert into redemptions (id, code_id, account_id, amount_fen)
+      select id, id, ${accountId}::text, ${amountFen}::bigint from code
+    )
+    insert into instructions (account_id, number, kind, amount_fen, source_id)
+    select ${accountId}::text, ${number}::integer, 'redemption', ${amountFen}::bigint, id from code
+  `
+}
 
 describe("an instruction", () => {
   test("is applied once, from however many places at once", async () => {
@@ -56,18 +76,12 @@ describe("an instruction", () => {
   test("waits for the one before it", async () => {
     const { openAccount, ledger: gateway, stores } = ledger()
     const accountId = await openAccount({ balanceFen: 5 })
-    await stores.sql`
-      insert into instructions (account_id, number, kind, amount_fen, source_id)
-      values (${accountId}, 4, 'redemption', 100, 'late')
-    `
+    await order(stores, accountId, { number: 4, amountFen: 100 })
     expect(await gateway.applyPending(accountId)).toEqual({ status: "unavailable" })
     expect(await gateway.readAccount(accountId)).toMatchObject({
       account: { balanceFen: 5, instruction: 2 },
     })
-    await stores.sql`
-      insert into instructions (account_id, number, kind, amount_fen, source_id)
-      values (${accountId}, 3, 'redemption', 10, 'early')
-    `
+    await order(stores, accountId, { number: 3, amountFen: 10 })
     expect(await gateway.applyPending(accountId)).toMatchObject({
       account: { balanceFen: 115, instruction: 4 },
     })
@@ -81,10 +95,9 @@ describe("an instruction", () => {
       2 * APPLY_INSTRUCTIONS_MAX + 1,
     ]) {
       const accountId = await openAccount({ balanceFen: 0 })
-      await stores.sql`
-        insert into instructions (account_id, number, kind, amount_fen, source_id)
-        select ${accountId}, n + 1, 'redemption', n, 'rdm_' || n from generate_series(1, ${count}::integer) n
-      `
+      for (let n = 1; n <= count; n++) {
+        await order(stores, accountId, { number: n + 1, amountFen: n })
+      }
       expect(await gateway.applyPending(accountId)).toMatchObject({
         ...{
           status: "applied",

@@ -64,16 +64,16 @@ export async function startLedger(
 ): Promise<TestLedger> {
   const log: string[] = []
   const note = (line: string) => void log.push(line)
-  const { redisUrl, databaseUrl, partitions, sql } = stores
+  const { redisUrl, databaseUrl, partitions, sql, dataDir } = stores
   const keeper = await startKeeper({ redisUrl, databaseUrl, partitions, log: note })
   const flusher =
     options.flusher === false
       ? null
-      : await startFlusherProcess({ redisUrl, databaseUrl, ...options.flusher }, note)
+      : await startFlusherProcess({ redisUrl, databaseUrl, dataDir, ...options.flusher }, note)
   const ledger = await createLedger({
     redisUrl: options.redisUrl ?? redisUrl,
     sql,
-    dataDir: stores.dataDir,
+    dataDir,
     onBatch: () => undefined,
     log: note,
   })
@@ -92,7 +92,8 @@ export async function startLedger(
         return outcome.status !== "unavailable" && outcome
       }).then((outcome) => outcome || { status: "unavailable" }),
     stopKeeper: keeper.stop,
-    startFlusher: (url = redisUrl) => startFlusherProcess({ redisUrl: url, databaseUrl }, note),
+    startFlusher: (url = redisUrl) =>
+      startFlusherProcess({ redisUrl: url, databaseUrl, dataDir }, note),
     books,
     stop,
   }
@@ -135,7 +136,10 @@ export async function insertAccount({ sql }: Stores, accountId: AccountId): Prom
     insert into accounts (id, email, password_hash, invite_code)
     values (${accountId}, ${accountId}, 'none', ${accountId})
   `
-  await sql`insert into instructions (account_id, number, kind, auth_version) values (${accountId}, 1, 'open', 1)`
+  await sql`
+    insert into instructions (account_id, number, kind, auth_version, description)
+    values (${accountId}, 1, 'open', 1, replace(gen_random_uuid()::text, '-', ''))
+  `
 }
 
 async function instruct(
@@ -148,6 +152,12 @@ async function instruct(
     with numbered as (
       update accounts set last_instruction = last_instruction + 1 where id = ${accountId}
       returning last_instruction
+    ), code as (
+      insert into redemption_codes (id, code, amount_fen, used)
+      select ${sourceId}, ${sourceId}, ${amountFen}, 1 where ${kind}::text = 'redemption' returning id
+    ), redeemed as (
+      insert into redemptions (id, code_id, account_id, amount_fen)
+      select id, id, ${accountId}::text, ${amountFen}::bigint from code
     )
     insert into instructions (account_id, number, kind, amount_fen, auth_version, source_id, description, created_at)
     select ${accountId}, last_instruction, ${kind}, ${amountFen}, ${authVersion}, ${sourceId}, 'from a test',

@@ -12,6 +12,13 @@ export type Relay = {
   counts(): { connections: number; requests: number; replies: number }
   /** The next request that holds `text` is forwarded; its reply is lost, and its connection cut. */
   cutBeforeReplyTo(text: string): Promise<void>
+  /**
+   * Calls `act` in the moment at which the next request that holds `text` has come and was not forwarded,
+   * or at which its reply has come and was not passed on. The connection ends then.
+   */
+  interrupt(text: string, moment: "request" | "reply", act: () => void): void
+  /** From now on new connections go to the server at this port. */
+  pointTo(port: number): void
   /** The replies on all connections of now are kept until they are released. */
   holdReplies(): void
   /** The requests on all connections of now are kept: the server does not see them. */
@@ -39,10 +46,13 @@ type Pair = {
   isAbandoned: boolean
 }
 
+type Cut = { text: string; moment: "request" | "reply"; act(): void }
+
 export async function startRelay(target: number): Promise<Relay> {
   const pairs = new Set<Pair>()
   const counts = { connections: 0, requests: 0, replies: 0 }
-  let cut: { text: string; done(): void } | null = null
+  let cut: Cut | null = null
+  let server = target
   let isRefusing = false
   const listener = createServer({ noDelay: true }, (client) => {
     if (isRefusing) client.destroy()
@@ -53,7 +63,9 @@ export async function startRelay(target: number): Promise<Relay> {
   return {
     through: (url) => url.replace(`:${target}`, `:${port}`),
     counts: () => ({ ...counts }),
-    cutBeforeReplyTo,
+    cutBeforeReplyTo: (text) => new Promise((done) => interrupt(text, "reply", done)),
+    interrupt,
+    pointTo: (newPort) => void (server = newPort),
     holdReplies: () => eachPair((pair) => (pair.replies ??= [])),
     holdRequests: () => eachPair((pair) => (pair.requests ??= [])),
     release: () => eachPair(release),
@@ -67,20 +79,23 @@ export async function startRelay(target: number): Promise<Relay> {
 
   function join(client: Socket): void {
     counts.connections++
-    const server = connect({ host: "127.0.0.1", port: target, noDelay: true })
+    const upstream = connect({ host: "127.0.0.1", port: server, noDelay: true })
     const states = { isDead: false, isDoomed: false, isAbandoned: false }
-    const pair: Pair = { client, server, requests: null, replies: null, ...states }
+    const pair: Pair = { client, server: upstream, requests: null, replies: null, ...states }
     pairs.add(pair)
     client.on("data", (bytes) => takeRequest(pair, Buffer.from(bytes)))
-    server.on("data", (bytes) => takeReply(pair, Buffer.from(bytes)))
+    upstream.on("data", (bytes) => takeReply(pair, Buffer.from(bytes)))
     client.on("close", () => (pair.isAbandoned || pair.isDead ? undefined : end(pair)))
-    server.on("close", () => end(pair))
-    for (const socket of [client, server]) socket.on("error", () => undefined)
+    upstream.on("close", () => end(pair))
+    for (const socket of [client, upstream]) socket.on("error", () => undefined)
   }
 
   function takeRequest(pair: Pair, bytes: Buffer): void {
     if (pair.isDead) return
-    if (cut !== null && bytes.includes(cut.text)) pair.isDoomed = true
+    if (cut !== null && bytes.includes(cut.text)) {
+      if (cut.moment === "request") return strike(pair)
+      pair.isDoomed = true
+    }
     if (pair.requests !== null) pair.requests.push(bytes)
     else {
       counts.requests++
@@ -91,11 +106,8 @@ export async function startRelay(target: number): Promise<Relay> {
   /** A reply shows that the server has carried out what it answers: from here on it may be lost. */
   function takeReply(pair: Pair, bytes: Buffer): void {
     if (pair.isDead || pair.isAbandoned) return
-    if (pair.isDoomed) {
-      end(pair)
-      cut?.done()
-      cut = null
-    } else if (pair.replies !== null) pair.replies.push(bytes)
+    if (pair.isDoomed) strike(pair)
+    else if (pair.replies !== null) pair.replies.push(bytes)
     else {
       counts.replies++
       pair.client.write(bytes)
@@ -121,10 +133,15 @@ export async function startRelay(target: number): Promise<Relay> {
     pair.server.destroy()
   }
 
-  function cutBeforeReplyTo(text: string): Promise<void> {
-    return new Promise((done) => {
-      cut = { text, done }
-    })
+  function interrupt(text: string, moment: Cut["moment"], act: () => void): void {
+    cut = { text, moment, act }
+  }
+
+  function strike(pair: Pair): void {
+    const struck = cut
+    cut = null
+    struck?.act()
+    end(pair)
   }
 
   function eachPair(change: (pair: Pair) => unknown): void {

@@ -1,0 +1,50 @@
+import type { Redis } from "ioredis"
+import { connectSql, type Sql } from "../../db/connection.ts"
+import { RECONCILE_INTERVAL_MS } from "../limits.ts"
+import { messageOf, startTicker } from "../ticker.ts"
+import { reconcile } from "./reconcile.ts"
+import { createRunner } from "./runs.ts"
+import { createSampler } from "./sample.ts"
+
+type Deps = {
+  redis: Redis
+  sql: Sql
+  databaseUrl: string
+  partitions: number
+  log(message: string): void
+}
+
+/**
+ * All that proves the books while the program runs: the totals of what came since the last look, some
+ * accounts of Redis in turn, and the runs that administrators ask for.
+ */
+export function startProofs(deps: Deps): { stop(): Promise<void> } {
+  const { redis, sql, partitions, log } = deps
+  const sampler = createSampler({ redis, sql, log })
+  // A page of a run may take longer than a flush ever should.
+  const sqlOfRuns = connectSql(deps.databaseUrl, {
+    max: 1,
+    applicationName: "fengate reconciliation",
+    statementTimeoutMs: 0,
+  })
+  const runner = createRunner({ redis, sql: sqlOfRuns, log })
+  const work: Record<string, () => Promise<void>> = {
+    reconciliation: () => reconcile(sql, { partitions, log }),
+    "the comparison of accounts": sampler.look,
+    "the recomputation of the books": runner.look,
+  }
+  const tickers = Object.entries(work).map(([name, look]) =>
+    startTicker({
+      intervalMs: RECONCILE_INTERVAL_MS,
+      work: look,
+      onError: (error) => log(`${name} pauses: ${messageOf(error)}`),
+    }),
+  )
+  return {
+    async stop() {
+      runner.stop()
+      await Promise.all(tickers.map((ticker) => ticker.stop()))
+      await sqlOfRuns.end({ timeout: 1 })
+    },
+  }
+}

@@ -1,0 +1,69 @@
+import { expect, setDefaultTimeout, test } from "bun:test"
+import { readOpening } from "../../db/queries/read-opening.ts"
+import { eventually } from "../support/eventually.ts"
+import { startLedger, withStores } from "../support/ledger.ts"
+import { startRelay } from "../support/relay.ts"
+import { incidentsOf, pay, rollBack, save, spent } from "./recovering.ts"
+
+setDefaultTimeout(30_000)
+
+test("a Redis that went back while a batch was to be revoked: the loss is told, and charges go on", async () => {
+  await withStores({}, async (stores) => {
+    const relay = await startRelay(stores.redisPort)
+    const t = await startLedger(stores, {
+      redisUrl: relay.through(stores.redisUrl),
+      flusher: false,
+    })
+    const flusher = await t.startFlusher()
+    const accountId = await t.openAccount({ balanceFen: 100 })
+    await t.books()
+    await flusher.stop()
+    for (let n = 0; n < 3; n++) await pay(t, accountId)
+    const saved = await save(t)
+    for (let n = 0; n < 5; n++) await pay(t, accountId)
+    relay.holdReplies()
+    expect(await t.charge(accountId, 1)).toEqual({ status: "unavailable" })
+    // What it answered to the batch, and to its revoke, is lost with all that it had since.
+    await rollBack(t, saved)
+    relay.cutAll()
+
+    const again = await t.startFlusher()
+    await eventually(async () => {
+      const lost = (await incidentsOf(t)).filter(({ kind }) => kind === "records_lost")
+      expect(lost).toMatchObject([{ partition: 0, generation: 1, records: 5 }])
+      expect((await readOpening(t.stores.sql)).generations).toEqual([2])
+    })
+    await pay(t, accountId)
+    expect(await spent(t, accountId)).toBe(3 + 1)
+    await t.books()
+    await again.stop()
+    await t.stop()
+    await relay.stop()
+  })
+})
+
+test("a Redis that forgot batches which wrote nothing, while one was to be revoked, has lost nothing", async () => {
+  await withStores({}, async (stores) => {
+    const relay = await startRelay(stores.redisPort)
+    const t = await startLedger(stores, { redisUrl: relay.through(stores.redisUrl) })
+    const accountId = await t.openAccount({ balanceFen: 100 })
+    await pay(t, accountId)
+    await t.books()
+    const saved = await save(t)
+    for (let n = 0; n < 3; n++) {
+      expect(await t.charge(accountId, 1_000)).toMatchObject({ status: "insufficient_balance" })
+    }
+    relay.holdRequests()
+    expect(await t.charge(accountId, 1)).toEqual({ status: "unavailable" })
+    await rollBack(t, saved)
+    relay.cutAll()
+
+    await pay(t, accountId)
+    expect(await spent(t, accountId)).toBe(2)
+    expect((await readOpening(t.stores.sql)).generations).toEqual([1])
+    expect(await incidentsOf(t)).toEqual([])
+    await t.books()
+    await t.stop()
+    await relay.stop()
+  })
+})
