@@ -3,11 +3,12 @@ import type { Sql } from "../../db/connection.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { readWatermarks } from "../../db/queries/read-watermarks.ts"
 import { readMeta } from "../ledger/meta.ts"
+import { verifyChains } from "./chain.ts"
 import { type Recomputed, recomputeBooks } from "./recompute.ts"
 
 /**
- * The books, recomputed from nothing when nothing charges any more: it first waits until Postgres has
- * all that Redis wrote. A test or a benchmark whose books have a finding has no result.
+ * The books, recomputed from nothing when nothing charges any more, and the hash chains with them: it
+ * first waits until Postgres has all that Redis wrote. A test or a benchmark whose books have a finding has no result.
  */
 export type Audit = Pick<
   Recomputed,
@@ -20,13 +21,15 @@ type Options = Stores & {
   partitions?: number
   /** How long the flush may take to catch up. */
   catchUpMs?: number
+  /** Of the hash chains, which are compared with them then. */
+  anchorsDir?: string
 }
 
 const CATCH_UP_POLL_MS = 20
 const CATCH_UP_MS = 10_000
 
 export async function auditBooks(options: Options): Promise<Audit> {
-  const { sql, redis, catchUpMs = CATCH_UP_MS } = options
+  const { sql, redis, catchUpMs = CATCH_UP_MS, anchorsDir = null } = options
   const opening = await readOpening(sql)
   const findings = await awaitFlush({ sql, redis }, opening.generations, catchUpMs)
   if (options.partitions !== undefined && options.partitions !== opening.partitions) {
@@ -34,7 +37,8 @@ export async function auditBooks(options: Options): Promise<Audit> {
   }
   const { findings: found, ...sums } = await recomputeBooks({ sql, redis })
   const { accounts, records, creditsFen, debitsFen, balancesFen, driftFen } = sums
-  findings.push(...found)
+  const chains = await verifyChains({ sql, anchorsDir })
+  findings.push(...found, ...chains.flatMap((chain) => chain.findings))
   return { accounts, records, creditsFen, debitsFen, balancesFen, driftFen, findings }
 }
 

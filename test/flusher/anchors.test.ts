@@ -97,11 +97,14 @@ test("the flusher writes them when it stops, and they are those of the chain", a
 test("a flusher that cannot write them says so, and flushes all the same", async () => {
   await withStores({}, async (stores) => {
     const t = await startLedger(stores)
-    await t.openAccount({ balanceFen: 10 })
-    appendFileSync(anchorsDirOf(stores.dataDir), "a file, where the folder should be")
+    const accountId = await t.openAccount({ balanceFen: 10 })
     await t.books()
+    appendFileSync(anchorsDirOf(stores.dataDir), "a file, where the folder should be")
+    await chargeMany(t, accountId, 2)
     await t.stop()
     expect(t.log).toContainEqual(expect.stringMatching(/^the last anchors were not written: /))
+    const verified = await verifyChain({ sql: stores.sql, anchorsDir: null }, { partition: 0 })
+    expect(verified).toEqual({ partition: 0, records: 3, anchors: 0, findings: [] })
   })
 })
 

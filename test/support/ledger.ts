@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect } from "bun:test"
 import type { Redis } from "ioredis"
+import { anchorsDirOf } from "../../src/flusher/anchors.ts"
 import { startFlusherProcess } from "../../src/flusher/process.ts"
 import { type AccountId, newAccountId, newId, partitionOf, randomChars } from "../../src/ids.ts"
 import type { ChargeOutcome } from "../../src/ledger/items.ts"
@@ -47,6 +48,7 @@ type NewInstruction = {
   amountFen?: number
   authVersion?: number
   ageMs?: number
+  sourceId?: string
 }
 type NewAccount = { balanceFen: number; partition?: number }
 type ChargeOptions = { authVersion?: number; details?: string; requestId?: string }
@@ -112,7 +114,7 @@ export async function startLedger(
   }
 
   async function books(): Promise<Audit> {
-    const audit = await auditBooks({ sql, redis })
+    const audit = await auditBooks({ sql, redis, anchorsDir: anchorsDirOf(dataDir) })
     expect(audit.findings).toEqual([])
     expect(audit.creditsFen - audit.debitsFen).toBe(audit.balancesFen)
     return audit
@@ -131,7 +133,10 @@ export async function ready(ledger: Ledger): Promise<void> {
 }
 
 /** A row of the account, and its instruction 1. */
-export async function insertAccount({ sql }: Stores, accountId: AccountId): Promise<void> {
+export async function insertAccount(
+  { sql }: Pick<Stores, "sql">,
+  accountId: AccountId,
+): Promise<void> {
   await sql`
     insert into accounts (id, email, password_hash, invite_code)
     values (${accountId}, ${accountId}, 'none', ${accountId})
@@ -142,12 +147,11 @@ export async function insertAccount({ sql }: Stores, accountId: AccountId): Prom
   `
 }
 
-async function instruct(
-  { sql }: Stores,
+export async function instruct(
+  { sql }: Pick<Stores, "sql">,
   accountId: AccountId,
-  { kind, amountFen = 0, authVersion = 0, ageMs = 0 }: NewInstruction,
+  { kind, amountFen = 0, authVersion = 0, ageMs = 0, sourceId = newId("rdm") }: NewInstruction,
 ): Promise<{ number: number; sourceId: string }> {
-  const sourceId = newId("rdm")
   const [row] = await sql<{ number: number }[]>`
     with numbered as (
       update accounts set last_instruction = last_instruction + 1 where id = ${accountId}
