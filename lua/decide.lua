@@ -11,7 +11,7 @@
 -- ARGV  generation  the life of the partition that the gateway knows
 --       partitions  their number, fixed for a generation
 --       unflushed   records written and not flushed from which on charges and holds are refused; captures
---                   from twice as many on. 0: Redis is short of memory, charges and holds are refused
+--                   from twice as many on. 0: Redis is short of memory, these two are refused
 --       slot        the slot's name, for the entry
 --       batch       1, 2, 3 … per slot
 --       entry       8 random bytes that name the entry
@@ -19,8 +19,7 @@
 --                   and what the flags announce (lua/README.md)
 --       accounts    how many of KEYS are accounts
 --       kept        ms for which the result of a keyed request, and a resolved hold, are kept
--- RETURN done        reply: batch time in ms, the last entry's number, records written, its id; then per
---                    item outcome, balance, held, number (and more)
+-- RETURN done        reply: batch time in ms, the last entry's number, records written, its id; then the items'
 --        fenced      this Redis is not the generation that the gateway knows: nothing was written
 --        slot_closed no such slot: nothing was written
 --        barred      the batch was revoked, or a later one was decided: nothing was written
@@ -51,8 +50,10 @@ if generation ~= tonumber(ARGV[1]) or partitions ~= tonumber(ARGV[2]) then retur
 if not memo then return { "slot_closed" } end
 local batch, decided = tonumber(ARGV[5]), unpack_from("<I8", memo)
 if batch <= decided then
-  if batch == decided and #memo > 8 then return { "done", sub(memo, 9) } end
-  return { "barred" }
+  if batch ~= decided or #memo == 8 then return { "barred" } end
+  -- From here on it must succeed: the memo is written again, so that a WAIT behind it counts it too.
+  redis.call("SET", memo_key, memo)
+  return { "done", sub(memo, 9) }
 end
 if batch ~= decided + 1 then return { "ahead" } end
 -- A capture's upstream has run: it may pass up to twice the bound.

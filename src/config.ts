@@ -1,7 +1,7 @@
 import { isIP } from "node:net"
 import { availableParallelism } from "node:os"
 import { resolve } from "node:path"
-import { STOP_NOTICE_SECONDS_MAX } from "./limits.ts"
+import { STOP_NOTICE_SECONDS_MAX, WAIT_MS_MAX } from "./limits.ts"
 
 /**
  * The only reader of the environment. A wrong value stops the start with one sentence that says what
@@ -16,8 +16,15 @@ export type Config = Readonly<{
   /** Addresses (exact) of reverse proxies whose `X-Forwarded-For` is believed. */
   trustedProxies: readonly string[]
   /** Null: the program starts its own stores under `dataDir`. */
-  stores: { redisUrl: string; databaseUrl: string } | null
+  stores: {
+    redisUrl: string
+    databaseUrl: string
+    /** The same Redis, for gateways: its user may do nothing but decide (src/ledger/README.md). */
+    gatewayRedisUrl: string
+  } | null
   dataDir: string
+  /** How many replicas of Redis must have a charge before it is answered, and within which time. */
+  wait: { replicas: number; timeoutMs: number }
   partitions: number
   gateways: number
   /** How long calls are still taken after a stop was asked for, while /readyz says 503 already. */
@@ -44,6 +51,10 @@ export function readConfig(env: Environment): Config {
     trustedProxies: readAddresses(env, "TRUSTED_PROXIES"),
     stores,
     dataDir: resolve(env.DATA_DIR || ".data"),
+    wait: {
+      replicas: integer(env, "REDIS_WAIT_REPLICAS", { fallback: 0, min: 0, max: 16 }),
+      timeoutMs: integer(env, "REDIS_WAIT_MS", { fallback: 100, min: 1, max: WAIT_MS_MAX }),
+    },
     partitions: integer(env, "PARTITIONS", { fallback: 1, min: 1, max: 1_024 }),
     gateways: integer(env, "GATEWAYS", {
       fallback: Math.min(256, Math.max(1, availableParallelism())),
@@ -83,7 +94,9 @@ function readStores(env: Environment): Config["stores"] {
   }
   requireUrl("REDIS_URL", redisUrl, ["redis:", "rediss:"])
   requireUrl("DATABASE_URL", databaseUrl, ["postgres:", "postgresql:"])
-  return { redisUrl, databaseUrl }
+  const gatewayRedisUrl = env.REDIS_GATEWAY_URL || redisUrl
+  requireUrl("REDIS_GATEWAY_URL", gatewayRedisUrl, ["redis:", "rediss:"])
+  return { redisUrl, databaseUrl, gatewayRedisUrl }
 }
 
 /** Never repeats the value: it may hold a password. */

@@ -75,6 +75,16 @@ export const FORGET_RESULTS_MAX = 10_000
 // ---- back-pressure
 /** Records that Postgres may lag behind before charges are refused; about 150 B of Redis each. */
 export const UNFLUSHED_RECORDS_MAX = 2_000_000
+/** Shares of Redis's maxmemory: from the first on charges are refused, below the second they go on. */
+export const MEMORY_SHARE_SHORT = 0.85
+export const MEMORY_SHARE_ENOUGH = 0.8
+
+// ---- what a gateway looks at while nobody calls
+export const REDIS_POLL_MS = 250
+
+// ---- replicas of Redis
+/** How long a batch waits for them at most: a part of its deadline. */
+export const WAIT_MS_MAX = 150
 
 // ---- the flusher
 /** Where cores are busy and this many records wait, flushing steps back for calls: see yielding.ts. */

@@ -72,7 +72,8 @@ async function runRole(role: Role): Promise<number> {
     await flusher.stop()
     return 0
   }
-  const gateway = await startGateway(config, stores, { gather: supervisor?.gather })
+  const own = { ...stores, redisUrl: stores.gatewayRedisUrl }
+  const gateway = await startGateway(config, own, { gather: supervisor?.gather })
   supervisor?.answerWith(gateway.figures)
   supervisor?.ready()
   await stopping

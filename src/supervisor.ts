@@ -20,7 +20,7 @@ import { allOrNone, keepRunning } from "./restarts.ts"
 const KEEPER_STOP_TIMEOUT_MS = 2_000
 
 type Stop = () => Promise<void>
-type Stores = { redisUrl: string; databaseUrl: string }
+type Stores = { redisUrl: string; gatewayRedisUrl: string; databaseUrl: string }
 type Environment = Record<string, string | undefined>
 
 export type Everything = {
@@ -73,7 +73,7 @@ async function startInOrder(start: Start, stops: Stop[]): Promise<Omit<Everythin
     embedded: isEmbedded,
     loopback: isLoopback(config.host),
   })
-  stops.push(await startRoles({ config, env: roleEnvironment(env, stores), log }))
+  stops.push(await startRoles({ config, envOf: (role) => roleEnvironment(role, env, stores), log }))
   const hasTrialCode = isEmbedded && isLoopback(config.host)
   const trial = { email: `try-${randomChars(8)}@example.com`, password: randomChars(12) }
   return { lost, banner: composeBanner({ url: config.publicUrl, madeAdmin, trial, hasTrialCode }) }
@@ -85,18 +85,22 @@ async function openStores(
 ): Promise<{ stores: Stores; lost: Promise<string>; stop: Stop }> {
   if (stores !== null) return { stores, lost: new Promise(() => {}), stop: async () => {} }
   const embedded = await startEmbeddedStores({ dataDir, onProgress: log })
-  const { redisUrl, databaseUrl, exited, stop } = embedded
-  return { stores: { redisUrl, databaseUrl }, lost: exited, stop }
+  const { redisUrl, gatewayRedisUrl, databaseUrl, exited, stop } = embedded
+  return { stores: { redisUrl, gatewayRedisUrl, databaseUrl }, lost: exited, stop }
 }
 
 /** The gateways stop first and drain; what they decided is flushed before the flusher stops. */
-async function startRoles(options: { config: Config; env: Environment; log: Log }): Promise<Stop> {
-  const { config, env, log } = options
+async function startRoles(options: {
+  config: Config
+  envOf(role: Role): Environment
+  log: Log
+}): Promise<Stop> {
+  const { config, envOf, log } = options
   const gathering = createGathering()
   const keep = (role: Role, name: string) =>
     keepRunning({
       name,
-      start: () => startRole(role, { env, gathering }),
+      start: () => startRole(role, { env: envOf(role), gathering }),
       report: log,
       failuresMax: Number.POSITIVE_INFINITY,
     })
@@ -109,14 +113,16 @@ async function startRoles(options: { config: Config; env: Environment; log: Log 
   }
 }
 
+/** A gateway is told of no Redis user but its own. */
 function roleEnvironment(
-  { ADMIN_EMAIL: _email, ADMIN_PASSWORD: _password, ...env }: Environment,
-  { redisUrl, databaseUrl }: Stores,
+  role: Role,
+  { ADMIN_EMAIL: _email, ADMIN_PASSWORD: _password, REDIS_GATEWAY_URL: _url, ...env }: Environment,
+  { redisUrl, gatewayRedisUrl, databaseUrl }: Stores,
 ): Environment {
   return {
     ...UPSTREAM_CALLS,
     ...env,
-    REDIS_URL: redisUrl,
+    REDIS_URL: role === "gateway" ? gatewayRedisUrl : redisUrl,
     DATABASE_URL: databaseUrl,
   }
 }

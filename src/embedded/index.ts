@@ -9,6 +9,8 @@ import { type RedisServer, startRedis } from "./redis.ts"
 
 export type EmbeddedStores = {
   redisUrl: string
+  /** The same Redis, as the user that gateways are. */
+  gatewayRedisUrl: string
   databaseUrl: string
   /** The databases were made by this start. */
   fresh: boolean
@@ -43,7 +45,11 @@ export async function startEmbeddedStores(options: {
   }
 }
 
-type Both = { redis: Restarted<RedisServer>; database: Restarted<PostgresServer> }
+type Both = {
+  redis: Restarted<RedisServer>
+  database: Restarted<PostgresServer>
+  gatewayRedisUrl: string
+}
 
 async function startBoth(options: {
   dataDir: string
@@ -54,6 +60,8 @@ async function startBoth(options: {
   if (!existsSync(join(dataDir, "postgres", "data"))) report("Making the databases ...")
   // Chosen once: a store that is started again is where its clients look for it.
   const [redisPort, databasePort] = [await freePort(), await freePort()]
+  // Nobody needs it but the gateways of this start.
+  const gatewayPassword = password()
   const running = new Map<string, { url: string; pid: number }>()
   /** Operations find the servers by this file. */
   const noted = <Server extends { url: string; pid: number }>(name: string, server: Server) => {
@@ -67,6 +75,7 @@ async function startBoth(options: {
         dir: join(dataDir, "redis"),
         port: redisPort,
         password: passwords.redisPassword,
+        gatewayPassword,
         log: report,
       }),
     database: () =>
@@ -88,13 +97,18 @@ async function startBoth(options: {
     ...kept,
   })
   await allOrNone([redis, database])
-  return { redis: await redis, database: await database }
+  const gatewayRedisUrl = `redis://gateway:${gatewayPassword}@127.0.0.1:${redisPort}`
+  return { redis: await redis, database: await database, gatewayRedisUrl }
 }
 
-function storesOf({ redis, database }: Both, lock: { release(): void }): EmbeddedStores {
+function storesOf(
+  { redis, database, gatewayRedisUrl }: Both,
+  lock: { release(): void },
+): EmbeddedStores {
   const { url: databaseUrl, fresh } = database.current()
   return {
     redisUrl: redis.current().url,
+    gatewayRedisUrl,
     databaseUrl,
     fresh,
     exited: Promise.race([redis.lost, database.lost]),

@@ -1,6 +1,8 @@
 import { mkdirSync, writeFileSync } from "node:fs"
 import { connect } from "node:net"
+import { totalmem } from "node:os"
 import { join, resolve } from "node:path"
+import { GATEWAY_COMMANDS } from "../ledger/redis.ts"
 import { STOP_TIMEOUT_MS } from "../limits.ts"
 import {
   endsWithParent,
@@ -21,6 +23,8 @@ type RedisOptions = {
   /** A free one if none is given. */
   port?: number | undefined
   password?: string | undefined
+  /** Of the user "gateway", who may do what gateways do; without one there is no such user. */
+  gatewayPassword?: string | undefined
   log?: ((sentence: string) => void) | undefined
 }
 
@@ -35,10 +39,10 @@ export async function startRedis(options: RedisOptions): Promise<RedisServer> {
   const leftover = Number(readIfThere(join(dir, "redis.pid")) ?? Number.NaN)
   await stopLeftover({ pid: leftover, path: config, signal: "SIGTERM", timeoutMs: STOP_TIMEOUT_MS })
 
-  const { password, log = () => {} } = options
+  const { password, gatewayPassword, log = () => {} } = options
   const port = options.port ?? (await freePort())
   // In a file, so that the password is on no command line.
-  writeFileSync(config, configOf({ dir, port, password }), { mode: 0o600 })
+  writeFileSync(config, configOf({ dir, port, password, gatewayPassword }), { mode: 0o600 })
   const child = spawnServer([...endsWithParent("TERM"), "redis-server", config], {
     dir,
     log: join(dir, "redis.log"),
@@ -55,8 +59,13 @@ export async function startRedis(options: RedisOptions): Promise<RedisServer> {
   }
 }
 
-function configOf(options: { dir: string; port: number; password: string | undefined }): string {
-  const { dir, port, password } = options
+function configOf(options: {
+  dir: string
+  port: number
+  password: string | undefined
+  gatewayPassword: string | undefined
+}): string {
+  const { dir, port, password, gatewayPassword } = options
   return [
     "bind 127.0.0.1",
     `port ${port}`,
@@ -72,7 +81,12 @@ function configOf(options: { dir: string; port: number; password: string | undef
     'save ""',
     "maxmemory-policy noeviction",
     "lazyfree-lazy-user-del yes",
+    // Half of the machine's: charges are refused long before it is all used.
+    `maxmemory ${Math.floor(totalmem() / 2)}`,
     ...(password === undefined ? [] : [`requirepass ${quoted(password)}`]),
+    ...(gatewayPassword === undefined
+      ? []
+      : [`user gateway on >${gatewayPassword} ~* resetchannels -@all ${GATEWAY_COMMANDS}`]),
     "",
   ].join("\n")
 }

@@ -68,7 +68,7 @@ export async function startGateway(
   const ledger = await createLedger({
     redisUrl: stores.redisUrl,
     sql,
-    dataDir: config.dataDir,
+    ...{ dataDir: config.dataDir, wait: config.wait },
     onBatch: metrics.batchSent,
     log,
   })

@@ -5,9 +5,12 @@ import type { Batch } from "./batch.ts"
 import { holdsKey, keyPrefix, memoKey, metaKey, reversedKey, streamKey } from "./keys.ts"
 import { type OpenedLedger, ofPartition } from "./opening.ts"
 import type { Seen } from "./outcomes.ts"
-import { runScript, type ScriptReply } from "./run-script.ts"
+import { runScript, runScriptReplicated, type ScriptReply, type Wait } from "./run-script.ts"
 
 /** One attempt each of the scripts of a slot: what they are called with, and nothing else. */
+
+/** What the state of Redis asks of every batch. */
+export type Pressure = { wait: Wait; isMemoryShort(): boolean }
 
 export type SlotPlace = { partition: number; generation: number; slot: string }
 
@@ -29,7 +32,14 @@ export function sendBatch(
     place,
     number,
     entryId,
-  }: { batch: Batch; place: SlotPlace; number: number; entryId: string },
+    pressure,
+  }: {
+    batch: Batch
+    place: SlotPlace
+    number: number
+    entryId: string
+    pressure: Pressure
+  },
 ): Promise<ScriptReply> {
   const { partition, generation, slot } = place
   const keys = [
@@ -40,12 +50,13 @@ export function sendBatch(
   const prefix = keyPrefix(partition, generation)
   const accounts = pushAll(keys, `${prefix}a:`, batch.accounts())
   if (pushAll(keys, prefix, batch.others()) > 0) keys.push(holdsKey(partition, generation))
-  return runScript(redis, ofPartition(opened.scripts, partition).decide, {
+  return runScriptReplicated(redis, ofPartition(opened.scripts, partition).decide, {
+    wait: pressure.wait,
     keys,
     args: [
       String(generation),
       String(opened.partitions),
-      String(UNFLUSHED_RECORDS_MAX),
+      pressure.isMemoryShort() ? "0" : String(UNFLUSHED_RECORDS_MAX),
       slot,
       String(number),
       entryId,

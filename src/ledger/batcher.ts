@@ -1,4 +1,3 @@
-import type { Redis } from "ioredis"
 import { within } from "../deadline.ts"
 import type { HoldId } from "../ids.ts"
 import {
@@ -24,12 +23,9 @@ import type {
   VoidOutcome,
 } from "./items.ts"
 import { createLinger } from "./linger.ts"
-import type { Openings } from "./opening.ts"
 import { UNAVAILABLE } from "./outcomes.ts"
-import type { Past } from "./over.ts"
-import type { RevokeFile } from "./revokes.ts"
 import type { ScriptReply } from "./run-script.ts"
-import { createSlot, type Numbered } from "./slot.ts"
+import { createSlot, type Numbered, type SlotDeps } from "./slot.ts"
 
 /**
  * Sends what moves the money of one partition to Redis: one script call at a time, while the next
@@ -53,6 +49,8 @@ export type Batcher = {
   capture(hold: HoldId, item: CaptureItem): Promise<CaptureOutcome>
   voidHold(hold: HoldId, item: Voiding): Promise<VoidOutcome>
   state(): State
+  /** Redis was opened anew since the slot was taken: takes another one, before a call finds out. */
+  renew(): void
   /** Finishes what is in flight, then closes the slot. */
   stop(): Promise<void>
 }
@@ -63,20 +61,15 @@ type State = "closed" | "open" | "settling" | "stopped"
 type Call = Numbered & { isExpired: boolean }
 type Waiting = { batch: Batch; sinceMs: number }
 
-export type BatcherDeps = {
-  redis: Redis
-  openings: Openings
-  partition: number
-  revokeFile: RevokeFile
-  past: Past
+export type BatcherDeps = SlotDeps & {
   onBatch(items: number): void
   log(message: string): void
 }
 
 export function createBatcher(deps: BatcherDeps): Batcher {
-  const { redis, openings, partition, revokeFile, past, onBatch, log } = deps
+  const { openings, partition, revokeFile, onBatch, log } = deps
   let state: State = "closed"
-  const slot = createSlot({ redis, openings, partition, revokeFile, past })
+  const slot = createSlot(deps)
   /** Gives the answers of the batch that was decided last; null once they are given. */
   let last: (() => void) | null = null
   let sending: Promise<void> | null = null
@@ -89,7 +82,7 @@ export function createBatcher(deps: BatcherDeps): Batcher {
   const linger = createLinger()
 
   close()
-  return { charge, hold, capture, voidHold, state: () => state, stop }
+  return { charge, hold, capture, voidHold, state: () => state, renew, stop }
 
   function charge(item: ChargeItem): Promise<ChargeOutcome> {
     if (!isAmount(item.amountFen)) return notAnAmount(item.amountFen)
@@ -251,6 +244,11 @@ export function createBatcher(deps: BatcherDeps): Batcher {
 
   function reopened(): void {
     if (state === "settling") state = "open"
+  }
+
+  /** A batch that is under way finds out by itself. */
+  function renew(): void {
+    if (state === "open" && sending === null && !isStopping) close()
   }
 
   /** Until a slot is open again, nothing is sent. What waits is refused. */

@@ -1,6 +1,7 @@
 import type { Redis } from "ioredis"
 import { parseAccountId } from "../ids.ts"
 import { EXPIRIES_PER_SWEEP_MAX } from "../limits.ts"
+import type { Pressure } from "./attempts.ts"
 import { createBatcher } from "./batcher.ts"
 import { holdsKey, keyPrefix } from "./keys.ts"
 import { type Openings, ofPartition } from "./opening.ts"
@@ -19,7 +20,7 @@ export function createExpirer({ redis, openings, partition, log }: Deps) {
     ...{ redis, openings, partition, log },
     // A void that was not answered is found again by the next sweep.
     revokeFile: NO_FILE,
-    past: NO_PAST,
+    ...{ past: NO_PAST, pressure: NO_PRESSURE },
     onBatch: () => undefined,
   })
   return { sweep, stop: batcher.stop }
@@ -52,6 +53,9 @@ const NO_FILE: RevokeFile = {
   write: () => Promise.resolve(),
   close: () => Promise.resolve(),
 }
+
+/** Voids are not refused, and wait for no replica: one that was lost is found again. */
+const NO_PRESSURE: Pressure = { wait: { replicas: 0, timeoutMs: 0 }, isMemoryShort: () => false }
 
 /** Voids take nothing, so that nothing has to be taken back; gateways tell what was seen. */
 const NO_PAST: Past = { takeBack: async () => true, noteSeen: async () => undefined }

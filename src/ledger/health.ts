@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis"
 import { type AccountId, partitionOf } from "../ids.ts"
+import { UNFLUSHED_RECORDS_MAX } from "../limits.ts"
 import type { Batcher } from "./batcher.ts"
 import { accountKey, metaKey } from "./keys.ts"
 import { readMeta } from "./meta.ts"
@@ -34,10 +35,14 @@ export async function readAccount(
 
 export async function readHealth(
   redis: Redis,
-  openings: Openings,
-  batchers: readonly Batcher[],
+  {
+    openings,
+    batchers,
+    isMemoryShort,
+  }: { openings: Openings; batchers: readonly Batcher[]; isMemoryShort(): boolean },
 ): Promise<Health> {
   const reasons: string[] = []
+  if (isMemoryShort()) reasons.push("Redis is short of memory")
   for (const [partition, batcher] of batchers.entries()) {
     const state = batcher.state()
     if (state !== "open") reasons.push(`partition ${partition} is ${state}`)
@@ -51,6 +56,8 @@ export async function readHealth(
       if (meta === null) reasons.push(`partition ${partition} cannot be read from Redis`)
       else if (meta.generation !== opened.generations[partition]) {
         reasons.push(`partition ${partition} is fenced: Redis has generation ${meta.generation}`)
+      } else if (meta.written - meta.flushed >= UNFLUSHED_RECORDS_MAX) {
+        reasons.push(`partition ${partition}: Postgres is too far behind`)
       }
     }
   }

@@ -32,7 +32,9 @@ import { createPast } from "./over.ts"
 import { isInstructionKind } from "./records.ts"
 import { connected, connectRedis } from "./redis.ts"
 import { createRevokeFile, settleLeftovers } from "./revokes.ts"
+import type { Wait } from "./run-script.ts"
 import { raiseServices } from "./services.ts"
+import { watchRedis } from "./watch.ts"
 
 export type { Health, ReadOutcome } from "./health.ts"
 export type { AccountState } from "./states.ts"
@@ -70,6 +72,8 @@ export type LedgerDeps = {
   sql: Sql
   /** Where revokes are written down: see `revokes.ts`. */
   dataDir: string
+  /** None where it is left out. */
+  wait?: Wait
   onBatch(items: number): void
   log(message: string): void
 }
@@ -79,11 +83,13 @@ export type LedgerDeps = {
  * the ledger was never opened: a process starts only beside stores that are there.
  */
 export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
-  const { redisUrl, sql, dataDir, onBatch, log } = deps
+  const { redisUrl, sql, dataDir, wait = NO_WAIT, onBatch, log } = deps
   const openings = createOpenings(() => readOpening(sql))
   const { partitions } = await openings.reload()
   const { hot, cold } = await connect(redisUrl)
   const past = createPast({ redis: cold, sql, openings })
+  const watch = watchRedis({ redis: cold, openings, log })
+  const pressure = { wait, isMemoryShort: watch.isMemoryShort }
   const revokeDir = join(dataDir, "revokes")
   let isStopping = false
   const settling = settleLeftovers(revokeDir, {
@@ -96,9 +102,12 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
   const batchers = await Promise.all(
     Array.from({ length: partitions }, async (_, partition) => {
       const revokeFile = await createRevokeFile(revokeDir, partition)
-      return createBatcher({ redis: hot, openings, partition, revokeFile, past, onBatch, log })
+      return createBatcher({
+        ...{ redis: hot, openings, partition, revokeFile, past, pressure, onBatch, log },
+      })
     }),
   )
+  watch.follow(batchers)
   const { applyPending } = createInstructions({
     redis: cold,
     openings,
@@ -119,7 +128,7 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
     applyPending,
     readAccount: (accountId) => readAccount(cold, openings, accountId),
     isRecordBehind: () => isRecordBehind({ redis: cold, sql, openings }),
-    health: () => readHealth(cold, openings, batchers),
+    health: () => readHealth(cold, { openings, batchers, isMemoryShort: watch.isMemoryShort }),
     readLags: () =>
       Promise.all(batchers.map((_, partition) => readLag(cold, partition).catch(() => null))),
     hasSlot: (partition) => batchers[partition]?.state() !== "closed",
@@ -134,12 +143,15 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
 
   async function stop(): Promise<void> {
     isStopping = true
+    await watch.stop()
     await settling
     await Promise.all(batchers.map((batcher) => batcher.stop()))
     hot.disconnect()
     cold.disconnect()
   }
 }
+
+const NO_WAIT: Wait = { replicas: 0, timeoutMs: 0 }
 
 /** Charges have a connection of their own: nothing else may delay a batch or its retry. */
 async function connect(redisUrl: string): Promise<{ hot: Redis; cold: Redis }> {

@@ -31,6 +31,14 @@ export function connectRedis(
   return redis
 }
 
+/**
+ * All that a gateway's Redis user needs, as an ACL: run the scripts that the keeper has loaded, with the
+ * commands that these run, and read. It cannot load a script, so that nothing but the keeper can open a
+ * node (DESIGN section 7).
+ */
+export const GATEWAY_COMMANDS =
+  "+evalsha +get +mget +mset +set +del +exists +xadd +xrange +hexists +hset +zadd +zrem +time +wait +info +script|exists +ping +auth +select +client|setname +cluster|slots +cluster|nodes +cluster|shards"
+
 /** Resolves once the connection can carry a command; rejects after `timeoutMs`. */
 export async function connected(redis: Redis, timeoutMs: number): Promise<void> {
   if (redis.status === "ready") return

@@ -52,6 +52,25 @@ export async function runScript(
   return readReply(reply)
 }
 
+/** How many replicas must have a write before it is believed, and how long they may take. */
+export type Wait = { replicas: number; timeoutMs: number }
+
+/**
+ * The same, on a connection on which nothing else is sent; done only once so many replicas have it. A
+ * wait that is not met leaves the batch executed: its outcome is unknown (DESIGN section 7).
+ */
+export async function runScriptReplicated(
+  redis: Redis,
+  hash: string,
+  { wait, ...call }: Parameters<typeof runScript>[2] & { wait: Wait },
+): Promise<ScriptReply> {
+  if (wait.replicas === 0) return await runScript(redis, hash, call)
+  const running = runScript(redis, hash, call)
+  const replicated = redis.wait(wait.replicas, wait.timeoutMs).catch(() => 0)
+  const [reply, replicas] = await Promise.all([running, replicated])
+  return reply.status === "done" && replicas < wait.replicas ? { status: "unknown" } : reply
+}
+
 export function readReply(reply: unknown): ScriptReply {
   const [word, body] = Array.isArray(reply) ? reply : []
   const status = Buffer.isBuffer(word) ? word.toString("latin1") : ""

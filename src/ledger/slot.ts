@@ -2,6 +2,7 @@ import type { Redis } from "ioredis"
 import { randomChars } from "../ids.ts"
 import {
   type NumberedBatch,
+  type Pressure,
   type SlotPlace,
   sendBatch,
   sendCloseSlot,
@@ -43,18 +44,20 @@ export type Slot = {
   close(): Promise<boolean>
 }
 
-type Deps = {
+export type SlotDeps = {
   redis: Redis
   openings: Openings
   partition: number
   revokeFile: RevokeFile
   past: Past
+  pressure: Pressure
 }
 
 const UNSCRIPTED = { status: "unscripted" } as const
 const AHEAD = { status: "ahead" } as const
 
-export function createSlot({ redis, openings, partition, revokeFile, past }: Deps): Slot {
+export function createSlot(deps: SlotDeps): Slot {
+  const { redis, openings, partition, revokeFile, past, pressure } = deps
   let place: SlotPlace = { partition, generation: 0, slot: "" }
   /**
    * The opening under which it was answered last: what was seen until then was there. The one of the scripts
@@ -119,7 +122,7 @@ export function createSlot({ redis, openings, partition, revokeFile, past }: Dep
     const opened = openings.current()
     if (opened === null) return Promise.resolve(UNSCRIPTED)
     called = ofPartition(opened.openings, partition)
-    return sendBatch(redis, opened, { batch, place, number, entryId })
+    return sendBatch(redis, opened, { batch, place, number, entryId, pressure })
   }
 
   function orderOf({ batch, number }: Numbered): NumberedBatch {

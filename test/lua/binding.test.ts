@@ -29,17 +29,19 @@ const FILES: Record<ScriptName, string> = {
 /** What each name of a header looks like, where this gateway process of partition 0 sends it. */
 const KEYS: Record<string, RegExp> = {
   meta: /^\{p0\}:meta$/,
-  stream: /^\{p0\}:1:stream$/,
-  memo: /^\{p0\}:1:slot:\w{12}$/,
-  account: /^\{p0\}:1:a:\w{16}$/,
-  "account…": /^\{p0\}:1:a:\w{16}$/,
-  "other…": /^\{p0\}:1:(r:[\w-]{16}|k:\w{16}|h:\w{32})$/,
-  holds: /^\{p0\}:1:holds$/,
-  reversed: /^\{p0\}:1:reversed$/,
-  counter: /^\{p0\}:1:k:\w{16}$/,
+  claim: /^\{p0\}:claim$/,
+  result: /^\{p0\}:2:r:[\w-]{16}$/,
+  stream: /^\{p0\}:[12]:stream$/,
+  memo: /^\{p0\}:[12]:slot:\w{12}$/,
+  account: /^\{p0\}:[12]:a:\w{16}$/,
+  "account…": /^\{p0\}:[12]:a:\w{16}$/,
+  "other…": /^\{p0\}:[12]:(r:[\w-]{16}|k:\w{16}|h:\w{32})$/,
+  holds: /^\{p0\}:[12]:holds$/,
+  reversed: /^\{p0\}:[12]:reversed$/,
+  counter: /^\{p0\}:[12]:k:\w{16}$/,
 }
 const ARGS: Record<string, RegExp> = {
-  generation: /^1$/,
+  generation: /^[12]$/,
   partitions: /^1$/,
   unflushed: new RegExp(`^${UNFLUSHED_RECORDS_MAX}$`),
   slot: /^\w{12}$/,
@@ -51,7 +53,7 @@ const ARGS: Record<string, RegExp> = {
   instructions: /./,
   records: /^\d+$/,
   trim: /^\d+$/,
-  clock: /^0$/,
+  clock: /^\d+$/,
   services: /^1$/,
   version: /^\d+$/,
   day: /^\d{5}$/,
@@ -59,6 +61,9 @@ const ARGS: Record<string, RegExp> = {
   month: /^2\d{4}$/,
   month_fen: /^\d+$/,
   total_fen: /^\d+$/,
+  id: /^(\w{8})?$/,
+  claim: /^[12]$/,
+  number: /^\d+$/,
 }
 
 type Call = { script: string; keys: string[]; args: string[] }
@@ -74,6 +79,23 @@ test("TypeScript passes to each script the keys and arguments of its header, in 
     relay.holdReplies()
     expect(await ledger.ledger.charge(item)).toEqual({ status: "unavailable" })
     relay.release()
+    await eventually(async () => {
+      expect((await ledger.ledger.health()).status).toBe("ready")
+    })
+    // A generation that ends under a batch that was answered 503.
+    const plain = { ...item, idempotency: null }
+    await eventually(async () => (await ledger.ledger.charge(plain)).status === "accepted")
+    relay.holdReplies()
+    const entries = () => ledger.redis.xlen("{p0}:1:stream")
+    const entriesBefore = await entries()
+    const charging = ledger.ledger.charge(item)
+    await eventually(async () => (await entries()) > entriesBefore)
+    relay.refuse()
+    expect(await charging).toEqual({ status: "unavailable" })
+    await ledger.books()
+    await ledger.redis.flushall()
+    await eventually(async () => (await readOpening(stores.sql)).generations[0] === 2)
+    relay.accept()
     await eventually(async () => {
       expect((await ledger.ledger.health()).status).toBe("ready")
     })
@@ -120,9 +142,8 @@ function readCall(command: string[], scripts: Record<ScriptName, string>): Call[
   const [verb = "", what = "", count = "0", ...rest] = command
   if (!/^eval(sha)?$/i.test(verb)) return []
   const name = SCRIPT_NAMES.find((script) => scripts[script] === what)
-  const isOpening =
-    verb.toLowerCase() === "eval" && what.includes("open_partition: begins a generation")
-  const script = name === undefined ? (isOpening ? "open_partition" : "unknown") : FILES[name]
+  const whole = /-- (fence_partition|open_partition): /.exec(what)?.[1]
+  const script = name === undefined ? (whole ?? "unknown") : FILES[name]
   return [{ script, keys: rest.slice(0, Number(count)), args: rest.slice(Number(count)) }]
 }
 

@@ -6,8 +6,8 @@ import { type LuaFile, readLuaFiles } from "../support/lua-files.ts"
 /** What every script says of itself in its header is what it does, and what TypeScript expects. */
 
 const files = readLuaFiles()
-const READS = ["GET", "MGET", "EXISTS", "HEXISTS", "TIME"]
-const WRITES = ["SET", "MSET", "DEL", "XADD", "XTRIM", "HSET", "ZADD", "ZREM"]
+const READS = ["GET", "MGET", "EXISTS", "HEXISTS", "TIME", "XRANGE"]
+const WRITES = ["SET", "SETRANGE", "MSET", "DEL", "XADD", "XTRIM", "HSET", "ZADD", "ZREM"]
 /** Anything but what reads, and the append, which may be refused. */
 const FIRST_WRITE = new RegExp(`redis\\.call\\("(?!${[...READS, "XADD"].join("|")})`)
 

@@ -145,11 +145,15 @@ describe("kinds", () => {
 
   test("that scripts write are read in TypeScript as they are named in Lua", () => {
     expect(new Set(bytes.map(([name]) => name))).toEqual(
-      new Set(["charge", "capture", "reversal", "open", "auth_version", "passed_over"]),
+      new Set([
+        ...["charge", "capture", "keyed_charge", "keyed_capture"],
+        ...["reversal", "open", "auth_version", "passed_over"],
+      ]),
     )
     for (const [name, byte] of bytes) {
       const [record] = decodeRecords(recordOf(byte))
-      expect<unknown[]>([byte, record?.kind]).toEqual([byte, name])
+      expect<unknown[]>([byte, record?.kind]).toEqual([byte, name.replace(/^keyed_/, "")])
+      expect([byte, record?.keyed !== null]).toEqual([byte, name.startsWith("keyed_")])
       expect<unknown[]>([byte, record?.type]).toEqual([byte, byte < 32 ? 2 : byte < 64 ? 1 : 0])
     }
   })
@@ -171,7 +175,7 @@ function recordOf(kind: number): Buffer {
   const charge = Buffer.from("key_test\x1fuser.login\x1f1\x1freq_1\x1f")
   const details =
     kind < 32
-      ? charge
+      ? Buffer.concat([Buffer.alloc(kind < 3 ? 0 : 30), charge])
       : kind === 37
         ? Buffer.concat([Buffer.alloc(16), charge])
         : Buffer.concat([Buffer.alloc(8), Buffer.from("rdm_1\x1fof a test")])

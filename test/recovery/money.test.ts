@@ -74,12 +74,17 @@ describe("a batch that was answered 503 and whose generation ended before its re
       const idempotency = isKeyed ? keyed("a-retried-charge") : null
       const item = { ...chargeOf({ accountId, amountFen: fen(1) }), idempotency }
       relay.holdReplies()
-      expect(await t.ledger.charge(item)).toEqual({ status: "unavailable" })
-      // Redis has charged it, and Postgres has it; the gateway does not know.
-      await eventually(async () => (await recordsOf(stores.sql)) === 2)
+      const entries = () => t.redis.xlen("{p0}:1:stream")
+      const entriesBefore = await entries()
+      const charging = t.ledger.charge(item)
+      await eventually(async () => (await entries()) > entriesBefore)
+      // Redis has charged it, and Postgres has it; the gateway does not know, and cannot revoke it.
+      relay.refuse()
+      expect(await charging).toEqual({ status: "unavailable" })
+      await t.books()
       await t.redis.flushall()
       await eventually(async () => (await generationOf(stores.sql)) === 2)
-      relay.release()
+      relay.accept()
       await eventually(async () => (await t.ledger.health()).status === "ready")
       await eventually(async () => (await spent(t, accountId)) === 0)
       const retried = await eventually(async () => {
@@ -97,13 +102,6 @@ describe("a batch that was answered 503 and whose generation ended before its re
 })
 
 type Sql = Awaited<ReturnType<typeof startStores>>["sql"]
-
-async function recordsOf(sql: Sql): Promise<number> {
-  const [row] = await sql<{ records: number }[]>`
-    select records::float8 as records from partitions where partition = 0
-  `
-  return row?.records ?? 0
-}
 
 async function generationOf(sql: Sql): Promise<number> {
   const [row] = await sql<{ generation: number }[]>`select generation from partitions`

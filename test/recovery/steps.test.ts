@@ -33,6 +33,7 @@ describe("a recovery that dies", () => {
         const before = await startLedger(stores, { flusher: false })
         const accountId = await before.openAccount({ balanceFen: 100 })
         for (let n = 0; n < 3; n++) await pay(before, accountId)
+        await before.stopKeeper()
         const failure = await failureOf(
           recover(before, async (step) => {
             if (step === died) throw new Error("it died")
@@ -56,6 +57,7 @@ describe("a recovery that is frozen, while another one is carried out", () => {
       await withLedger({}, async (t) => {
         const accountId = await t.openAccount({ balanceFen: 100 })
         for (let n = 0; n < 3; n++) await pay(t, accountId)
+        await t.stopKeeper()
         const [isThere, wake] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
         const sleeper = recover(t, async (step) => {
           if (step !== frozen) return
@@ -78,6 +80,7 @@ test("of several recoveries at once one is carried out, and nothing is lost", as
   await withLedger({}, async (t) => {
     const accountId = await t.openAccount({ balanceFen: 100 })
     for (let n = 0; n < 3; n++) await pay(t, accountId)
+    await t.stopKeeper()
     await Promise.all(
       Array.from({ length: 5 }, () => recover(t, async () => undefined).catch(() => undefined)),
     )

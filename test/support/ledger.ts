@@ -35,6 +35,8 @@ export type TestLedger = {
    */
   pay(accountId: AccountId, amountFen: number, options?: ChargeOptions): Promise<ChargeOutcome>
   /** One more flusher process, which the test stops. */
+  /** Whoever opens the ledger from then on does it by hand. */
+  stopKeeper(): Promise<void>
   startFlusher(redisUrl?: string): Promise<{ stop(): Promise<void> }>
   /** Asserts that the books, recomputed from nothing, have no finding. */
   books(): Promise<Audit>
@@ -91,6 +93,7 @@ export async function startLedger(
         const outcome = await charge(ledger, accountId, amountFen, chargeOptions)
         return outcome.status !== "unavailable" && outcome
       }).then((outcome) => outcome || { status: "unavailable" }),
+    stopKeeper: keeper.stop,
     startFlusher: (url = redisUrl) =>
       startFlusherProcess({ redisUrl: url, databaseUrl, dataDir }, note),
     books,
