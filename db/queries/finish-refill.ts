@@ -4,7 +4,8 @@ import type { Sql } from "../connection.ts"
  * Makes the account plane fit the records again, once all that Redis knew better is flushed: accounts
  * that only the records know get a row that nobody can log in to, and each account's instruction number
  * and auth version rise to the highest that Redis has seen, so that neither is given twice. A code that
- * was redeemed counts as redeemed. Then instructions may be made again.
+ * was redeemed counts as redeemed; one that is not known any more comes back disabled. Then instructions
+ * may be made again.
  *
  * Callers may rely on: all of it or none, in one statement; accounts that fit stay as they are.
  */
@@ -25,20 +26,29 @@ export async function finishRefill(sql: Sql, partition: number): Promise<void> {
       from account_snapshots s
       where s.partition = ${partition} and s.account_id = a.id
         and (a.last_instruction < s.instruction_number or a.auth_version < s.auth_version)
-    ), lost_redemptions as (
-      select r.source_id, r.account_id, r.amount_fen, r.at, c.id as code_id
+    ), lost as (
+      select r.source_id, r.account_id, r.amount_fen, r.at,
+        coalesce(substring(r.description from '^Redemption code (.+)$'), r.source_id) as code
       from change_records r
-      join redemption_codes c on r.description = 'Redemption code ' || c.code
       where r.partition = ${partition} and r.kind = 'redemption'
         and not exists (select 1 from redemptions d where d.id = r.source_id)
-    ), redeemed as (
-      insert into redemptions (id, account_id, code_id, amount_fen, at)
-      select source_id, account_id, code_id, amount_fen, at from lost_redemptions
-      on conflict do nothing
+    ), forgotten as (
+      insert into redemption_codes (id, code, amount_fen, used, enabled)
+      select min(l.source_id), l.code, min(l.amount_fen), count(*), false
+      from lost l
+      where not exists (select 1 from redemption_codes c where c.code = l.code)
+      group by l.code
+      returning id, code
     ), used as (
       update redemption_codes c set used = c.used + l.count
-      from (select code_id, count(*) as count from lost_redemptions group by 1) l
-      where c.id = l.code_id
+      from (select code, count(*) as count from lost group by 1) l
+      where c.code = l.code
+      returning c.id, c.code
+    ), redeemed as (
+      insert into redemptions (id, account_id, code_id, amount_fen, at)
+      select lost.source_id, lost.account_id, k.id, lost.amount_fen, lost.at
+      from lost join (select * from forgotten union all select * from used) k using (code)
+      on conflict do nothing
     )
     update partitions set is_refilling = false where partition = ${partition}
   `
