@@ -78,8 +78,9 @@ export function startFlusher(deps: FlusherDeps): Flusher {
   let entriesMax = FLUSH_ENTRIES_MAX
   /** What is read and composed while Postgres still writes what stands before it. */
   let ahead: Prepared | null = null
-  /** Flushed entries that are still in the stream, oldest first. */
-  const tail: Flushed[] = []
+  /** Flushed entries that are still in the stream of this generation, oldest first. */
+  let tail: Flushed[] = []
+  let tailOf = 0
   const running = run()
   return { stop }
 
@@ -107,9 +108,12 @@ export function startFlusher(deps: FlusherDeps): Flusher {
     if (flush === null) {
       isDone = isLast
       await pause(FLUSH_INTERVAL_MS)
-      // Where the generation is over, Postgres says which one goes on.
       const meta = await readMeta(redis, partition)
-      return meta === null || meta.generation === place.generation ? place : null
+      // Where the generation is over, Postgres says which one goes on.
+      if (meta !== null && meta.generation !== place.generation) return null
+      // What was told last did not arrive.
+      if (meta !== null && meta.entryFlushed < place.entryNumber) await tell(place, [])
+      return place
     }
     await ensureMonths(entries)
     const isBehind = flush.recordCount >= FLUSH_RECORDS_FULL
@@ -118,6 +122,7 @@ export function startFlusher(deps: FlusherDeps): Flusher {
     const flushed = await writing
     if (flushed === null) {
       ahead = null
+      months.clear()
       await pause(FLUSH_RETRY_MS)
       return null
     }
@@ -175,6 +180,8 @@ export function startFlusher(deps: FlusherDeps): Flusher {
 
   /** Meta learns how far Postgres is; failing to tell it costs nothing, the next flush tells more. */
   async function tell(place: FlushPlace, entries: readonly Entry[]): Promise<void> {
+    if (tailOf !== place.generation) tail = []
+    tailOf = place.generation
     for (const { number, atMs } of entries) tail.push({ entryNumber: number, atMs })
     const opened = openings.current() ?? (await openings.reload())
     const reply = await runScript(redis, ofPartition(opened.scripts, partition).acknowledge, {
@@ -208,6 +215,8 @@ export function startFlusher(deps: FlusherDeps): Flusher {
 
   async function recover(error: unknown): Promise<void> {
     const reason = describe(error)
+    // A Postgres that was restored may have fewer months.
+    months.clear()
     if (isBroken(error)) return halt(reason, { isNoted: false })
     log(`partition ${partition}: flushing pauses: ${reason}`)
     await pause(FLUSH_RETRY_MS)

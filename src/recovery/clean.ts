@@ -11,7 +11,7 @@ export async function removeGenerations(
   { partition, current, before }: { partition: number; current: number; before: number },
 ): Promise<void> {
   const kept = streamKey(partition, before)
-  const pattern = keyPrefix(partition, 0).replace("0:", "[0-9]*:")
+  const pattern = `${keyPrefix(partition, 0).replace("0:", "[0-9]*:")}*`
   let cursor = "0"
   do {
     const [next, names] = await redis.scan(cursor, "MATCH", pattern, "COUNT", REBUILD_PAGE)
