@@ -132,6 +132,8 @@ export const idempotencyResults = pgTable(
     /** 6 bytes, in base64: text in Postgres holds no zero byte. */
     fingerprint: text("fingerprint").notNull(),
     heldFen: fen("held_fen"),
+    /** Somebody was given the answer again: whoever was told 503 of it does not take it back. */
+    told: boolean("told").notNull().default(false),
   },
   (table) => [
     primaryKey({ columns: [table.accountId, table.seq] }),

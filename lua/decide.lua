@@ -1,6 +1,6 @@
 #!lua
--- decide: decides one batch of charges, holds, captures and voids. Each moves what it asks for and is
--- recorded, or is refused and changes nothing; a batch that was decided before gets its first answer.
+-- decide: decides a batch of charges, holds, captures and voids. Each moves what it asks for and is recorded,
+-- or is refused and changes nothing; a batch that was decided before gets its first answer.
 --
 -- KEYS  meta        string  the partition's generation, clock, counts and last entry
 --       stream      stream  change records that Postgres does not have yet, and a tail
@@ -11,15 +11,14 @@
 -- ARGV  generation  the life of the partition that the gateway knows
 --       partitions  their number, fixed for a generation
 --       unflushed   records written and not flushed from which on charges and holds are refused; captures
---                   from twice as many on. 0: Redis is short of memory, these two are refused
+--                   from twice as many on. 0: Redis is short of memory
 --       slot        the slot's name, for the entry
 --       batch       1, 2, 3 … per slot
 --       entry       8 random bytes that name the entry
---       items       per item, packed: flags, account's place, amount, auth version, length, details,
---                   and what the flags announce (lua/README.md)
+--       items       per item, packed: flags, account's place, amount, auth version, length, details, more
 --       accounts    how many of KEYS are accounts
 --       kept        ms for which the result of a keyed request, and a resolved hold, are kept
--- RETURN done        reply: batch time in ms, the last entry's number, records written, its id; then the items'
+-- RETURN done        reply: batch time in ms, last entry's number, records written, its id; then the items'
 --        fenced      this Redis is not the generation that the gateway knows: nothing was written
 --        slot_closed no such slot: nothing was written
 --        barred      the batch was revoked, or a later one was decided: nothing was written
@@ -35,7 +34,7 @@ local META, ACCOUNT, ITEM = "<I4I2I8I8I8I8c8I8I4", "<I8I8I8I4I4B", "<I2I2I8I4I2"
 local REPLY, RECORD = "<BI8I8I8", "<c16BI8I8I8I2"
 -- Balance, held and number stand first in a state; what follows them stays as it was.
 local MONEY, MONEY_BYTES, OPEN, FROZEN = "<I8I8I8", 24, 1, 2
-local KIND_CHARGE, KIND_CAPTURE, KIND_KEYED_CHARGE, KIND_KEYED_CAPTURE = 1, 2, 3, 4
+local KIND_CHARGE, KIND_CAPTURE, KIND_KEYED_CHARGE, KIND_KEYED_CAPTURE, KIND_TOLD = 1, 2, 3, 4, 67
 local pack, unpack_from, sub = struct.pack, struct.unpack, string.sub
 
 local stream, memo_key, account_count = KEYS[2], KEYS[3], tonumber(ARGV[8])
@@ -71,10 +70,9 @@ for i = 1, account_count do
 end
 
 local items, at, bytes = ARGV[7], 1, #ARGV[7]
-local answers, records, answer_count, record_count, is_changed = {}, {}, 0, 0, false
+local answers, records, answer_count, record_count, told_count, is_changed = {}, {}, 0, 0, 0, false
 
--- What only special items need is made for the first of them: a batch of plain charges has none.
--- `set` and `kept` hold what their keys will be, `kept` for a while.
+-- Special items alone need what follows: `set` and `kept` hold what their keys will be, `kept` for a while.
 local CHARGE, HOLD, CAPTURE, VOID, EXTRA = 0, 1, 2, 3, "<I8I8I4I4I2"
 local value, set, kept, is_fresh, deleted, opened, closed, spend, resolve
 local function open_specials()
@@ -168,7 +166,7 @@ local function open_specials()
   end
 
   -- The answer to a request whose key is known already; nil where it is not.
-  local function repeated(place, print, is_once)
+  local function repeated(place, print, is_once, i)
     local result = read(place)
     if not result then return nil end
     local state, told, first, b, h, number, amount, then_at = unpack_from(RESULT, result)
@@ -177,7 +175,10 @@ local function open_specials()
     if is_once then return { 10, b, h, number, amount, then_at, "" } end
     local tail = sub(result, RESULT_BYTES + 1)
     if is_fresh[place] then return { 23, b, h, number, amount, then_at, tail } end
-    -- A revoke must not take back what somebody has been told: it counts these.
+    -- A revoke must not take back what somebody has been told: it counts these. The first is recorded too.
+    local is_first = told == 0 and state == CHARGED and balance[i]
+    if is_first then record(i, KIND_TOLD, 0, pack("<I8", number)) end
+    told_count = told_count + (is_first and 1 or 0)
     keep(place, pack("<BB", state, math.min(255, told + 1)) .. sub(result, 3))
     return { 7, b, h, number, amount, then_at, tail }
   end
@@ -206,7 +207,7 @@ local function open_specials()
     if band(flags, UNVERIFIED) == 0 and auth[i] ~= version then return { 4, b, h, auth[i], 0, 0, "" } end
     if band(flags, SERVICE) > 0 and service ~= services then return { 6, b, h, services, 0, 0, "" } end
     local is_once = band(flags, ONCE) > 0
-    local answer = key_place > 0 and repeated(key_place, print, is_once)
+    local answer = key_place > 0 and repeated(key_place, print, is_once, i)
     local is_possible = not answer and not is_saturated and before - h >= amount
     local outcome, counter, left, reset
     if limits then outcome, counter, left, reset = check_limits(limits, amount, is_possible) end
@@ -254,7 +255,7 @@ local function open_specials()
     if band(flags, KEYED) > 0 then key_place, print, at = unpack_from("<I2c6", items, at) end
     hold_place, counter_place, run_place, at = unpack_from("<I2I2I2", items, at)
 
-    local answer = key_place > 0 and repeated(key_place, print, false)
+    local answer = key_place > 0 and repeated(key_place, print, false, i)
     if answer then return answer end
     local hold, b, h = read(hold_place), balance[i] or 0, held[i] or 0
     if not hold or not balance[i] then return { 17, b, h, 0, 0, 0, "" } end
@@ -349,7 +350,7 @@ if record_count > 0 then
   entry_number, entry_before = entry_number + 1, ARGV[6]
 end
 -- From here on the batch must succeed: everything was read and checked, and the append is written.
-written = written + record_count
+written = written + record_count - told_count
 local reply = pack("<I8I8I8c8", now, entry_number, written, entry_before) .. table.concat(answers)
 local writes = {
   KEYS[1], pack(META, generation, partitions, now, written, flushed, entry_number,

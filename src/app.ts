@@ -56,32 +56,34 @@ export function createApp(deps: AppDeps) {
   const passwords = createPasswords()
   const app = createEdge({ log, requireCredential: deps.requireCredential, routes: deps.routes })
   for (const plugin of plugins) app.use(plugin)
-  return app
-    // The framework waits for functions that are async by name; a promise of another is an answer.
-    .onBeforeHandle(async ({ request: { method } }) => {
-      if (method !== "GET" && method !== "HEAD") await deps.recordGate.require()
-    })
-    .use(
-      accountRoutes({
-        sql,
-        ledger,
-        attempts,
-        passwords,
-        registrationsPerHour,
-        guard,
-        clientAddress,
-      }),
-    )
-    .use(sessionRoutes({ sql, attempts, passwords, guard, clientAddress, publicUrl }))
-    .use(keyRoutes({ sql, ledger, guard }))
-    .use(interfaceRoutes({ db, sql, guard, clientAddress, onChange: interfaces.refresh }))
-    .use(changeRoutes({ db, guard }))
-    .use(redemptionRoutes({ sql, ledger, guard }))
-    .use(reversalRoutes({ sql, db, ledger, requireService }))
-    .use(serviceKeyRoutes({ sql, ledger, guard, clientAddress }))
-    .use(adminRoutes({ sql, guard, clientAddress }))
-    .use(operationRoutes({ sql, ledger, metrics, metricsToken, clientAddress }))
-    .use(documentRoutes({ app, version: VERSION }))
+  return (
+    app
+      // The framework waits for functions that are async by name; a promise of another is an answer.
+      .onBeforeHandle(async ({ request: { method } }) => {
+        if (method !== "GET" && method !== "HEAD") await deps.recordGate.require()
+      })
+      .use(
+        accountRoutes({
+          sql,
+          ledger,
+          attempts,
+          passwords,
+          registrationsPerHour,
+          guard,
+          clientAddress,
+        }),
+      )
+      .use(sessionRoutes({ sql, attempts, passwords, guard, clientAddress, publicUrl }))
+      .use(keyRoutes({ sql, ledger, guard }))
+      .use(interfaceRoutes({ db, sql, guard, clientAddress, onChange: interfaces.refresh }))
+      .use(changeRoutes({ db, guard }))
+      .use(redemptionRoutes({ sql, ledger, guard }))
+      .use(reversalRoutes({ sql, db, ledger, requireService }))
+      .use(serviceKeyRoutes({ sql, ledger, guard, clientAddress }))
+      .use(adminRoutes({ sql, guard, clientAddress }))
+      .use(operationRoutes({ sql, ledger, metrics, metricsToken, clientAddress }))
+      .use(documentRoutes({ app, version: VERSION }))
+  )
 }
 
 export function createAppGuard({ sql, publicUrl }: { sql: Sql; publicUrl: string }): Guard {

@@ -24,6 +24,7 @@ CREATE TABLE "idempotency_results" (
 	"digest" text NOT NULL,
 	"fingerprint" text NOT NULL,
 	"held_fen" bigint NOT NULL,
+	"told" boolean DEFAULT false NOT NULL,
 	CONSTRAINT "idempotency_results_account_id_seq_pk" PRIMARY KEY("account_id","seq")
 );
 --> statement-breakpoint

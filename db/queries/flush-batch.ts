@@ -50,9 +50,14 @@ export type FlushColumns = {
     string
   >
   /** Charges and captures of requests with an Idempotency-Key. */
-  keyed: Record<"accountIds" | "seqs" | "atMs" | "digests" | "fingerprints" | "heldFen", string>
+  keyed: Record<
+    "accountIds" | "seqs" | "atMs" | "digests" | "fingerprints" | "heldFen" | "told",
+    string
+  >
   /** Charges and captures that a revoke took back. */
   revoked: Record<"accountIds" | "seqs", string>
+  /** Charges and captures whose answer a repeat of their request was given. */
+  told: Record<"accountIds" | "seqs", string>
 }
 
 /** Between two entries of a stream: how many records came before, and the hash chain over them. */
@@ -94,6 +99,7 @@ export async function flushBatch(sql: Sql, flush: Flush): Promise<{ records: num
     instructions: i,
     keyed: k,
     revoked: v,
+    told: t,
   } = flush.columns
   const rows = await sql<{ records: string }[]>`
     with moved as (
@@ -183,13 +189,22 @@ export async function flushBatch(sql: Sql, flush: Flush): Promise<{ records: num
       where known.source_id is not distinct from excluded.source_id
       returning 1
     ), remembered as (
-      insert into idempotency_results (account_id, seq, partition, at, digest, fingerprint, held_fen)
+      insert into idempotency_results (account_id, seq, partition, at, digest, fingerprint, held_fen,
+        told)
       select k.account_id, k.seq, ${partition}::integer,
-        timestamptz 'epoch' + k.at_ms * interval '1 millisecond', k.digest, k.fingerprint, k.held
+        timestamptz 'epoch' + k.at_ms * interval '1 millisecond', k.digest, k.fingerprint, k.held,
+        k.told
       from moved, unnest(
         ${k.accountIds}::text::text[], ${k.seqs}::text::bigint[], ${k.atMs}::text::bigint[],
-        ${k.digests}::text::text[], ${k.fingerprints}::text::text[], ${k.heldFen}::text::bigint[]
-      ) as k(account_id, seq, at_ms, digest, fingerprint, held)
+        ${k.digests}::text::text[], ${k.fingerprints}::text::text[], ${k.heldFen}::text::bigint[],
+        ${k.told}::text::boolean[]
+      ) as k(account_id, seq, at_ms, digest, fingerprint, held, told)
+    ), repeated as (
+      update idempotency_results d set told = true
+      from moved, unnest(${t.accountIds}::text::text[], ${t.seqs}::text::bigint[]) as t(account_id, seq)
+      where d.account_id = t.account_id and d.seq = t.seq
+        and not (d.account_id, d.seq) in (
+          select * from unnest(${v.accountIds}::text::text[], ${v.seqs}::text::bigint[]))
     ), forgotten as (
       delete from idempotency_results d
       using moved, unnest(${v.accountIds}::text::text[], ${v.seqs}::text::bigint[]) as v(account_id, seq)

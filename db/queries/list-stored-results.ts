@@ -9,6 +9,7 @@ export type StoredResult = {
   /** 6 bytes, in base64. */
   fingerprint: string
   heldFen: string
+  told: boolean
   balanceFen: string
   amountFen: string
   kind: string
@@ -39,7 +40,7 @@ export async function listStoredResults(
 ): Promise<StoredResult[]> {
   return await sql<StoredResult[]>`
     select i.account_id as "accountId", i.seq, (extract(epoch from i.at) * 1000)::float8 as "atMs",
-      i.digest, i.fingerprint, i.held_fen as "heldFen", r.balance_after_fen as "balanceFen",
+      i.digest, i.fingerprint, i.held_fen as "heldFen", i.told, r.balance_after_fen as "balanceFen",
       r.amount_fen as "amountFen", r.kind, r.key_id as "keyId", r.interface, r.quantity,
       r.request_id as "requestId", r.description
     from idempotency_results i

@@ -125,7 +125,11 @@ export function instructionColumns(
 }
 
 /** The results that a rebuild can give back: those whose charge nobody has taken back in this batch. */
-export function keyedColumns(rows: readonly Row[]): Flush["columns"]["keyed"] {
+export function keyedColumns(
+  rows: readonly Row[],
+  told: readonly Charge[],
+): Flush["columns"]["keyed"] {
+  const isTold = new Set(told.map(nameOf))
   const found = rows.filter(({ record }) => record.keyed !== null)
   const revoked = new Set(found.length === 0 ? [] : revokedOf(rows).map(nameOf))
   const kept = found.filter(({ record }) => !revoked.has(nameOf(record)))
@@ -136,20 +140,29 @@ export function keyedColumns(rows: readonly Row[]): Flush["columns"]["keyed"] {
     digests: texts(kept, ({ record }) => record.keyed?.digest ?? null),
     fingerprints: texts(kept, ({ record }) => record.keyed?.fingerprint ?? null),
     heldFen: numbers(kept, ({ record }) => record.keyed?.heldFen ?? null),
+    told: texts(kept, ({ record }) => String(isTold.has(nameOf(record)))),
   }
 }
 
-export function revokedColumns(rows: readonly Row[]): Flush["columns"]["revoked"] {
-  const revoked = revokedOf(rows)
+export function chargeColumns(charges: readonly Charge[]): Record<"accountIds" | "seqs", string> {
   return {
-    accountIds: texts(revoked, ({ accountId }) => accountId),
-    seqs: numbers(revoked, ({ seq }) => seq),
+    accountIds: texts(charges, ({ accountId }) => accountId),
+    seqs: numbers(charges, ({ seq }) => seq),
   }
 }
 
 type Charge = { accountId: AccountId; seq: number }
 
-function revokedOf(rows: readonly Row[]): Charge[] {
+/** The charges whose answer was given again, to a repeat of their request. */
+export function toldOf(entries: readonly Entry[]): Charge[] {
+  return entries.flatMap(({ records }) =>
+    records.flatMap(({ accountId, toldSeq }) =>
+      toldSeq === null ? [] : [{ accountId, seq: toldSeq }],
+    ),
+  )
+}
+
+export function revokedOf(rows: readonly Row[]): Charge[] {
   const reversals = rows.filter(({ record }) => record.revokedSeq !== null)
   return reversals.map(({ record: { accountId, revokedSeq } }) => ({
     accountId,

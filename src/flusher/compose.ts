@@ -6,13 +6,15 @@ import {
   type AccountChange,
   advancedColumns,
   type CounterRow,
+  chargeColumns,
   counterColumns,
   instructionColumns,
   keyedColumns,
   openedColumns,
   type Row,
   recordColumns,
-  revokedColumns,
+  revokedOf,
+  toldOf,
   type UsageRow,
   usageColumns,
 } from "./columns.ts"
@@ -51,6 +53,7 @@ export function composeFlush(
     entry.records.filter((record) => record.type !== 0).map((record) => ({ record, entry })),
   )
   const { instructedCount, instructions } = instructionColumns(entries)
+  const told = toldOf(entries)
   const to = { entryNumber: last.number, entryId: last.id, ...chainRows(from, rows, chainKeys) }
   return {
     ...{ partition: from.partition, generation: from.generation, from, to },
@@ -65,8 +68,9 @@ export function composeFlush(
       usage: usageColumns([...usage.values()]),
       counters: counterColumns([...counters]),
       instructions,
-      keyed: keyedColumns(rows),
-      revoked: revokedColumns(rows),
+      keyed: keyedColumns(rows, told),
+      revoked: chargeColumns(revokedOf(rows)),
+      told: chargeColumns(told),
     },
   }
 }

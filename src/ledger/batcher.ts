@@ -49,7 +49,9 @@ export type Batcher = {
   capture(hold: HoldId, item: CaptureItem): Promise<CaptureOutcome>
   voidHold(hold: HoldId, item: Voiding): Promise<VoidOutcome>
   state(): State
-  /** Redis was opened anew since the slot was taken: takes another one, before a call finds out. */
+  /** The one of the slot. */
+  generation(): number
+  /** Redis was opened anew: takes another slot, before a call finds out. */
   renew(): void
   /** Finishes what is in flight, then closes the slot. */
   stop(): Promise<void>
@@ -82,7 +84,8 @@ export function createBatcher(deps: BatcherDeps): Batcher {
   const linger = createLinger()
 
   close()
-  return { charge, hold, capture, voidHold, state: () => state, renew, stop }
+  const { generation } = slot
+  return { charge, hold, capture, voidHold, state: () => state, generation, renew, stop }
 
   function charge(item: ChargeItem): Promise<ChargeOutcome> {
     if (!isAmount(item.amountFen)) return notAnAmount(item.amountFen)
@@ -228,7 +231,7 @@ export function createBatcher(deps: BatcherDeps): Batcher {
     for (;;) {
       const { status } = await slot.revoke(order)
       if (status === "revoked" || status === "barred") break
-      // Another process has found the file, settled the batch and closed the slot.
+      // It is settled: by another process, which has found the file, or from the record.
       if (status === "slot_closed") return close()
       if (isGivenUp) return
       if (status !== "unknown" && status !== "refused") {
@@ -279,8 +282,7 @@ export function createBatcher(deps: BatcherDeps): Batcher {
 
   async function stop(): Promise<void> {
     isStopping = true
-    const done = Promise.all([sending, reopening])
-    await Promise.race([done, Bun.sleep(STOP_SETTLE_MS)])
+    await Promise.race([Promise.all([sending, reopening]), Bun.sleep(STOP_SETTLE_MS)])
     isGivenUp = true
     const isKept = state !== "open" || !(await slot.close())
     state = "stopped"

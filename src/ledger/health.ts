@@ -38,10 +38,18 @@ export async function readHealth(
   {
     openings,
     batchers,
+    isConnected,
     isMemoryShort,
-  }: { openings: Openings; batchers: readonly Batcher[]; isMemoryShort(): boolean },
+  }: {
+    openings: Openings
+    batchers: readonly Batcher[]
+    /** Whether the connection is there on which charges are sent. */
+    isConnected(): boolean
+    isMemoryShort(): boolean
+  },
 ): Promise<Health> {
   const reasons: string[] = []
+  if (!isConnected()) reasons.push("Redis cannot be reached")
   if (isMemoryShort()) reasons.push("Redis is short of memory")
   for (const [partition, batcher] of batchers.entries()) {
     const state = batcher.state()
@@ -54,7 +62,7 @@ export async function readHealth(
     )
     for (const [partition, meta] of metas.entries()) {
       if (meta === null) reasons.push(`partition ${partition} cannot be read from Redis`)
-      else if (meta.generation !== opened.generations[partition]) {
+      else if (meta.generation !== batchers[partition]?.generation()) {
         reasons.push(`partition ${partition} is fenced: Redis has generation ${meta.generation}`)
       } else if (meta.written - meta.flushed >= UNFLUSHED_RECORDS_MAX) {
         reasons.push(`partition ${partition}: Postgres is too far behind`)

@@ -128,7 +128,11 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
     applyPending,
     readAccount: (accountId) => readAccount(cold, openings, accountId),
     isRecordBehind: () => isRecordBehind({ redis: cold, sql, openings }),
-    health: () => readHealth(cold, { openings, batchers, isMemoryShort: watch.isMemoryShort }),
+    health: () =>
+      readHealth(cold, {
+        ...{ openings, batchers, isMemoryShort: watch.isMemoryShort },
+        isConnected: () => hot.status === "ready",
+      }),
     readLags: () =>
       Promise.all(batchers.map((_, partition) => readLag(cold, partition).catch(() => null))),
     hasSlot: (partition) => batchers[partition]?.state() !== "closed",

@@ -22,11 +22,14 @@ const KINDS = [
   [65, "auth_version"],
   // A reversal of what a revoke had reversed before.
   [66, "passed_over"],
+  // The answer to a keyed request was given to a repeat of it: no instruction.
+  [67, "told"],
 ] as const
 export type Kind = (typeof KINDS)[number][1]
 const KIND_OF_BYTE = new Map<number, Kind>(KINDS)
 const FIRST_KEYED = 3
 const REVOKED = 37
+const TOLD = 67
 
 /** The kinds that an instruction may have, by the byte that stands for them in Redis. */
 export const INSTRUCTION_BYTES = {
@@ -66,6 +69,8 @@ export type LedgerRecord = {
   /** When the charge was made that a revoke took back: it is no usage any more. Then its number. */
   revokedAtMs: number | null
   revokedSeq: number | null
+  /** The charge of which somebody has been told again. */
+  toldSeq: number | null
   /** Set where the request had an Idempotency-Key: what its stored result is made of again. */
   keyed: { digest: string; fingerprint: string; heldFen: Fen } | null
 }
@@ -117,6 +122,7 @@ type Details = Pick<
   | "instruction"
   | "revokedAtMs"
   | "revokedSeq"
+  | "toldSeq"
   | "keyed"
 >
 const NO_DETAILS: Details = {
@@ -129,12 +135,14 @@ const NO_DETAILS: Details = {
   instruction: null,
   revokedAtMs: null,
   revokedSeq: null,
+  toldSeq: null,
   keyed: null,
 }
 
 function decodeDetails(kindByte: number, accountId: AccountId, details: Buffer): Details {
   if (kindByte < FIRST_KEYED) return decodeChargeDetails(details)
   if (kindByte < FIRST_CREDIT) return decodeKeyedDetails(details)
+  if (kindByte === TOLD) return { ...NO_DETAILS, toldSeq: integerAt(details, 0) }
   if (kindByte !== REVOKED) return decodeInstructionDetails(details)
   const [revokedSeq, revokedAtMs] = [integerAt(details, 0), integerAt(details, 8)]
   const charge = { accountId, seq: revokedSeq, at: new Date(revokedAtMs) }

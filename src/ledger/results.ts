@@ -12,17 +12,18 @@ export type ChargedResult = {
   atMs: number
   /** Of a capture, the details of its hold; else empty. */
   tail: string
+  /** Whether the answer was given again, to a repeat of the request. */
+  isTold: boolean
 }
 
 const RESULT_BYTES = 44
 const CHARGED = 1
 const SHORT_INTEGER_BYTES = 6
 
-/** Nobody has been told of it since: a repeat counts from here on. */
 export function encodeResult(result: ChargedResult): Buffer {
   const bytes = Buffer.alloc(RESULT_BYTES)
   bytes.writeUInt8(CHARGED, 0)
-  bytes.writeUInt8(0, 1)
+  bytes.writeUInt8(result.isTold ? 1 : 0, 1)
   result.fingerprint.copy(bytes, 2, 0, SHORT_INTEGER_BYTES)
   writeInteger(bytes, result.balanceFen, 8)
   writeInteger(bytes, result.heldFen, 16)

@@ -138,7 +138,8 @@ export function createSlot(deps: SlotDeps): Slot {
       const reply = await sendRevoke(redis, opened, order)
       return reply.status === "ahead" ? await askAfter().catch(() => reply) : reply
     }
-    return { status: (await past.takeBack(order).catch(() => false)) ? "revoked" : "fenced" }
+    // The slot went with its generation.
+    return { status: (await past.takeBack(order).catch(() => false)) ? "slot_closed" : "fenced" }
   }
 
   /**

@@ -38,7 +38,7 @@ export function watchRedis({
     intervalMs: REDIS_POLL_MS,
     async work() {
       for (const [partition, batcher] of followed.entries()) {
-        if (batcher.state() === "open" && (await isOpenedAnew(partition))) batcher.renew()
+        if (batcher.state() === "open" && (await isOpenedAnew(partition, batcher))) batcher.renew()
       }
       lookAtMemory(shareOf(await redis.info("memory")))
     },
@@ -53,11 +53,11 @@ export function watchRedis({
     stop: ticker.stop,
   }
 
-  async function isOpenedAnew(partition: number): Promise<boolean> {
+  async function isOpenedAnew(partition: number, batcher: Batcher): Promise<boolean> {
     const opened = openings.current()
     if (opened === null) return false
     const meta = await readMeta(redis, partition)
-    if (meta?.generation !== ofPartition(opened.generations, partition)) return true
+    if (meta?.generation !== batcher.generation()) return true
     const { decide } = ofPartition(opened.scripts, partition)
     const found = await redis.script("EXISTS", decide)
     return Array.isArray(found) && Number(found[0]) === 0

@@ -139,6 +139,7 @@ function encodeStored(row: StoredResult): Buffer {
     seq: Number(row.seq),
     amountFen: parseFen(row.amountFen),
     atMs: Math.floor(row.atMs),
+    isTold: row.told,
     // Of a capture, the answer names what its hold was for.
     tail: row.kind === "capture" ? details : "",
   })

@@ -117,7 +117,14 @@ describe("the chain key of an account", () => {
       ...record,
       ...{ type: 2 as const, seq: 1, amountFen: fen(1), balanceBeforeFen: fen(1) },
       ...{ balanceAfterFen: fen(0), interface: null, quantity: null, keyId: null, sourceId: null },
-      ...{ requestId: null, instruction: null, revokedAtMs: null, revokedSeq: null, keyed: null },
+      ...{
+        requestId: null,
+        instruction: null,
+        revokedAtMs: null,
+        revokedSeq: null,
+        toldSeq: null,
+        keyed: null,
+      },
     })),
   })
   const charge = (accountId: AccountId) => ({ accountId, kind: "charge" as const, description: "" })

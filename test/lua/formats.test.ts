@@ -147,7 +147,7 @@ describe("kinds", () => {
     expect(new Set(bytes.map(([name]) => name))).toEqual(
       new Set([
         ...["charge", "capture", "keyed_charge", "keyed_capture"],
-        ...["reversal", "open", "auth_version", "passed_over"],
+        ...["reversal", "open", "auth_version", "passed_over", "told"],
       ]),
     )
     for (const [name, byte] of bytes) {

@@ -1,9 +1,10 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
+import { createLedger } from "../../src/ledger/ledger.ts"
 import { fen } from "../../src/money.ts"
 import { keyed } from "../support/batches.ts"
 import { chargeOf } from "../support/details.ts"
 import { eventually } from "../support/eventually.ts"
-import { startLedger, withLedger } from "../support/ledger.ts"
+import { ready, startLedger, withLedger } from "../support/ledger.ts"
 import { startRelay } from "../support/relay.ts"
 import { startStores } from "../support/stores.ts"
 import { pay, spent } from "./recovering.ts"
@@ -99,6 +100,39 @@ describe("a batch that was answered 503 and whose generation ended before its re
       await stores.stop()
     })
   }
+})
+
+test("a batch that was answered 503 in a generation that ended stands, where somebody was answered 200 since", async () => {
+  const stores = await startStores()
+  const relay = await startRelay(stores.redisPort)
+  const t = await startLedger(stores, { redisUrl: relay.through(stores.redisUrl) })
+  const other = await createLedger({
+    ...{ redisUrl: stores.redisUrl, sql: stores.sql, dataDir: stores.dataDir },
+    ...{ onBatch: () => undefined, log: () => undefined },
+  })
+  await ready(other)
+  const accountId = await t.openAccount({ balanceFen: 100 })
+  const item = { ...chargeOf({ accountId, amountFen: fen(1) }), idempotency: keyed("told") }
+  relay.holdReplies()
+  const entries = () => t.redis.xlen("{p0}:1:stream")
+  const entriesBefore = await entries()
+  const charging = t.ledger.charge(item)
+  await eventually(async () => (await entries()) > entriesBefore)
+  relay.refuse()
+  expect(await other.charge(item)).toMatchObject({ status: "accepted", isReplay: true })
+  expect(await charging).toEqual({ status: "unavailable" })
+  await t.books()
+  await t.redis.flushall()
+  await eventually(async () => (await generationOf(stores.sql)) === 2)
+  relay.accept()
+  await eventually(async () => (await t.ledger.health()).status === "ready")
+  expect(await t.ledger.charge(item)).toMatchObject({ status: "accepted", isReplay: true })
+  expect(await spent(t, accountId)).toBe(1)
+  await t.books()
+  await other.stop()
+  await t.stop()
+  await relay.stop()
+  await stores.stop()
 })
 
 type Sql = Awaited<ReturnType<typeof startStores>>["sql"]
