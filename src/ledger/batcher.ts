@@ -51,6 +51,7 @@ export type Batcher = {
   state(): State
   /** Redis was opened anew since the slot was taken: takes another one, before a call finds out. */
   renew(): void
+  isCurrent(): boolean
   /** Finishes what is in flight, then closes the slot. */
   stop(): Promise<void>
 }
@@ -82,7 +83,8 @@ export function createBatcher(deps: BatcherDeps): Batcher {
   const linger = createLinger()
 
   close()
-  return { charge, hold, capture, voidHold, state: () => state, renew, stop }
+  const { isCurrent } = slot
+  return { charge, hold, capture, voidHold, state: () => state, isCurrent, renew, stop }
 
   function charge(item: ChargeItem): Promise<ChargeOutcome> {
     if (!isAmount(item.amountFen)) return notAnAmount(item.amountFen)

@@ -46,6 +46,7 @@ export async function readHealth(
   for (const [partition, batcher] of batchers.entries()) {
     const state = batcher.state()
     if (state !== "open") reasons.push(`partition ${partition} is ${state}`)
+    else if (!batcher.isCurrent()) reasons.push(`partition ${partition} is to be opened anew`)
   }
   const opened = openings.current()
   if (opened !== null && reasons.length === 0) {

@@ -88,3 +88,32 @@ test("a partition that heard of no opening, and was charged all the same, has lo
     expect((await readOpening(t.stores.sql)).generations).toEqual([1, 1])
   })
 })
+
+test("a loss is told by a process to which nobody speaks, in each of its partitions", async () => {
+  await withLedger({ partitions: 2, flusher: false }, async (t) => {
+    const flusher = await t.startFlusher()
+    const accounts = [
+      await t.openAccount({ balanceFen: 100, partition: 0 }),
+      await t.openAccount({ balanceFen: 100, partition: 1 }),
+    ]
+    await t.books()
+    await flusher.stop()
+    const saved = await save(t)
+    for (const accountId of accounts) for (let n = 0; n < 4; n++) await pay(t, accountId)
+    await rollBack(t, saved)
+    const again = await t.startFlusher()
+    await eventually(async () => {
+      const lost = (await incidentsOf(t)).filter(({ kind }) => kind === "records_lost")
+      const found = lost.map(({ partition, records }) => [partition, records])
+      expect(found.toSorted()).toEqual([
+        [0, 4],
+        [1, 4],
+      ])
+      expect((await readOpening(t.stores.sql)).generations).toEqual([2, 2])
+    })
+    await eventually(async () => expect(await t.ledger.health()).toEqual({ status: "ready" }))
+    for (const accountId of accounts) await pay(t, accountId)
+    await t.books()
+    await again.stop()
+  })
+})
