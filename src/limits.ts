@@ -189,6 +189,8 @@ export const RECONCILE_RECORDS_PAGE = 100_000
 export const RECONCILE_ACCOUNTS_PAGE = 1_000
 /** Past so long without a proof, or without a sign of a run, nobody is taken to work on it. */
 export const RECONCILE_SILENT_MS = 60_000
+/** Accounts that a change of the number of partitions looks at, and moves, at a time. */
+export const REPARTITION_PAGE = 10_000
 /** Accounts that are compared with Redis each second, in turn. */
 export const SAMPLE_ACCOUNTS = 1_000
 /** Where more entries are not flushed yet, accounts that move are left for the next turn. */

@@ -11,13 +11,25 @@ export type SeenBefore = {
   hadRecords: number
 }
 
-/** The notes (`noteSeen`) that nobody has looked at yet. */
+/**
+ * The notes (`noteSeen`) that nobody has looked at yet. Where the generation was found to have lost
+ * something at an earlier opening, they are compared with what was there then: it is the same loss, and
+ * what was written since under the same numbers is something else.
+ */
 export async function listLosses(sql: Sql): Promise<SeenBefore[]> {
   return await sql<SeenBefore[]>`
-    select partition, generation, opening::float8 as opening,
-      entry_number::float8 as "entryNumber", records::float8 as records,
-      had_entry::float8 as "hadEntry", had_records::float8 as "hadRecords"
-    from losses where not handled
-    order by partition, generation, opening
+    select l.partition, l.generation, l.opening::float8 as opening,
+      l.entry_number::float8 as "entryNumber", l.records::float8 as records,
+      coalesce(f.had_entry, l.had_entry)::float8 as "hadEntry",
+      coalesce(f.had_records, l.had_records)::float8 as "hadRecords"
+    from losses l
+    left join lateral (
+      select e.had_entry, e.had_records from losses e
+      where e.partition = l.partition and e.generation = l.generation
+        and e.entry_number > e.had_entry and l.entry_number > l.had_entry
+      order by e.opening limit 1
+    ) f on true
+    where not l.handled
+    order by l.partition, l.generation, l.opening
   `
 }

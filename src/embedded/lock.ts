@@ -23,6 +23,17 @@ export function lockDirectory(dataDir: string): { release(): void } {
   }
 }
 
+/** The pid of the program that runs on a data directory; null where none does. */
+export function holderOf(dataDir: string): number | null {
+  const { pid, beginning } = readHolder(readIfThere(join(dataDir, "lock")) ?? "")
+  return beginning !== "" && beginningOf(pid) === beginning ? pid : null
+}
+
+function readHolder(text: string): { pid: number; beginning: string } {
+  const [pid = "", ...beginning] = text.trim().split(" ")
+  return { pid: Number(pid), beginning: beginning.join(" ") }
+}
+
 /** Linking a complete file is one step: nobody sees a lock without its holder. */
 function isLinked(mine: string, path: string): boolean {
   try {
@@ -37,8 +48,8 @@ function isLinked(mine: string, path: string): boolean {
 function takeAsideIfStale({ path, dataDir }: { path: string; dataDir: string }): void {
   const text = readIfThere(path)
   if (text === null) return
-  const [pid = "", ...beginning] = text.trim().split(" ")
-  if (beginningOf(Number(pid)) === beginning.join(" ")) {
+  const { pid, beginning } = readHolder(text)
+  if (beginningOf(pid) === beginning) {
     throw new StartRefused(
       `DATA_DIR ${dataDir} is in use by process ${pid}: stop it, set another DATA_DIR, or set REDIS_URL and DATABASE_URL to share its servers.`,
     )

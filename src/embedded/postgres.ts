@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process"
 import { chownSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import postgres from "postgres"
@@ -78,6 +79,12 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
     await stopChild(child, { signal: "SIGINT", timeoutMs: STOP_TIMEOUT_MS })
     throw error
   }
+}
+
+/** Of the installed package, such as `18.4`. */
+export function postgresVersion(): string {
+  const { stdout } = spawnSync(findPrograms().postgres, ["--version"], { encoding: "utf8" })
+  return /(\d+[\d.]*)/.exec(stdout ?? "")?.[1] ?? "of an unknown version"
 }
 
 function placeFor(dir: string): Place {

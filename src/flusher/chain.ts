@@ -74,8 +74,8 @@ export function createChain(place: ChainPlace): Chain {
   return {
     add(record, written, chainKey) {
       const bytes = encoder.encode(++position, record, written)
-      // A leaf and its link cost 1.7 µs of a flush's 6 µs a record: measured beside node's createHmac
-      // (0.25 µs more) and two plain hashes with the padded key (as much).
+      // A leaf and its link cost 1.5 to 2 µs: encoding 0.8, HMAC 0.5, link 0.2. node's createHmac takes
+      // 0.2 µs more, two plain hashes with the padded key as much as this.
       new Bun.CryptoHasher("sha256", chainKey).update(bytes).digest(leaf)
       Bun.SHA256.hash(linked, head)
     },

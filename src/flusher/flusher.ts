@@ -5,6 +5,7 @@ import { metaKey, streamKey } from "../ledger/keys.ts"
 import { readMeta } from "../ledger/meta.ts"
 import { type Openings, ofPartition } from "../ledger/opening.ts"
 import { runScript } from "../ledger/run-script.ts"
+import type { Meta } from "../ledger/states.ts"
 import {
   FLUSH_DEADLINE_MS,
   FLUSH_ENTRIES_MAX,
@@ -23,7 +24,8 @@ import { createYielding } from "./yielding.ts"
 /**
  * Moves the change records of one partition from its stream to Postgres, in order, each once.
  *
- * LOCATING  reads the watermark from Postgres: it alone says what has been flushed.
+ * LOCATING  reads the watermark from Postgres: it alone says what has been flushed. A Postgres that was
+ *           restored is filled up by the keeper first.
  * READING   reads the entries after it, and checks that they form one chain.
  * WRITING   one statement moves the watermark and writes everything. A crash here loses nothing:
  *           either all of it is committed, or the entries are still in the stream. Where the
@@ -81,6 +83,8 @@ export function startFlusher(deps: FlusherDeps): Flusher {
   /** Flushed entries that are still in the stream of this generation, oldest first. */
   let tail: Flushed[] = []
   let tailOf = 0
+  /** Redis does not have what Postgres has. */
+  let isAhead = false
   const running = run()
   return { stop }
 
@@ -161,11 +165,19 @@ export function startFlusher(deps: FlusherDeps): Flusher {
     return { behind: meta.written - meta.flushed, written: meta.written }
   }
 
-  /** Null where the partition was stopped: it is looked up again once it may go on. */
+  /** Null where the partition was stopped, or may not go on yet: it is looked up again. */
   async function locate(): Promise<FlushPlace | null> {
     const reason = await within(record.readStop(partition), FLUSH)
-    if (reason === null) return await within(record.readPlace(partition), FLUSH)
-    await halt(reason)
+    if (reason !== null) {
+      await halt(reason)
+      return null
+    }
+    // Before the watermark: a flush in between only raises that.
+    const meta = await readMeta(redis, partition)
+    const place = await within(record.readPlace(partition), FLUSH)
+    if (meta === null || !isRestored(place, meta)) return place
+    isDone = isStopping
+    await pause(FLUSH_RETRY_MS)
     return null
   }
 
@@ -194,9 +206,11 @@ export function startFlusher(deps: FlusherDeps): Flusher {
       ],
     })
     if (reply.status === "unscripted") await openings.reload()
-    else if (reply.status === "ahead") {
-      throw new BrokenStream("Postgres has entries that this Redis never had")
+    // No invariant of Postgres is broken: the keeper builds anew what such a Redis has.
+    if (reply.status === "ahead" && !isAhead) {
+      log(`ALARM partition ${partition}: Postgres has entries that this Redis never had`)
     }
+    isAhead = reply.status === "ahead"
   }
 
   /** The last flushed entry that the tail need not keep; 0 where there is none. */
@@ -256,6 +270,16 @@ export function startFlusher(deps: FlusherDeps): Flusher {
     wake()
     await running
   }
+}
+
+/**
+ * Whether Postgres lacks what it had told Redis. It is for the keeper to fill it up, because the account
+ * plane must wait for that: what is flushed alone tells nobody which instructions were made (DESIGN
+ * section 7, "Postgres went back").
+ */
+function isRestored(place: FlushPlace, meta: Meta): boolean {
+  if (meta.generation !== place.generation) return meta.generation > place.generation
+  return meta.entryFlushed > place.entryNumber
 }
 
 /** Postgres says with these states that a record is missing, doubled, or breaks a CHECK. */

@@ -49,10 +49,9 @@ export type Batcher = {
   capture(hold: HoldId, item: CaptureItem): Promise<CaptureOutcome>
   voidHold(hold: HoldId, item: Voiding): Promise<VoidOutcome>
   state(): State
-  /** The one of the slot. */
-  generation(): number
   /** Redis was opened anew: takes another slot, before a call finds out. */
   renew(): void
+  isCurrent(): boolean
   /** Finishes what is in flight, then closes the slot. */
   stop(): Promise<void>
 }
@@ -84,8 +83,8 @@ export function createBatcher(deps: BatcherDeps): Batcher {
   const linger = createLinger()
 
   close()
-  const { generation } = slot
-  return { charge, hold, capture, voidHold, state: () => state, generation, renew, stop }
+  const { isCurrent } = slot
+  return { charge, hold, capture, voidHold, state: () => state, isCurrent, renew, stop }
 
   function charge(item: ChargeItem): Promise<ChargeOutcome> {
     if (!isAmount(item.amountFen)) return notAnAmount(item.amountFen)

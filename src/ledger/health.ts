@@ -53,7 +53,10 @@ export async function readHealth(
   if (isMemoryShort()) reasons.push("Redis is short of memory")
   for (const [partition, batcher] of batchers.entries()) {
     const state = batcher.state()
+    if (state === "open" && !batcher.isCurrent())
+      reasons.push(`partition ${partition} is opened anew`)
     if (state !== "open") reasons.push(`partition ${partition} is ${state}`)
+    else if (!batcher.isCurrent()) reasons.push(`partition ${partition} is to be opened anew`)
   }
   const opened = openings.current()
   if (opened !== null && reasons.length === 0) {
@@ -62,7 +65,7 @@ export async function readHealth(
     )
     for (const [partition, meta] of metas.entries()) {
       if (meta === null) reasons.push(`partition ${partition} cannot be read from Redis`)
-      else if (meta.generation !== batchers[partition]?.generation()) {
+      else if (meta.generation !== opened.generations[partition]) {
         reasons.push(`partition ${partition} is fenced: Redis has generation ${meta.generation}`)
       } else if (meta.written - meta.flushed >= UNFLUSHED_RECORDS_MAX) {
         reasons.push(`partition ${partition}: Postgres is too far behind`)

@@ -12,7 +12,8 @@ export function connectRedis(
   { name, commandTimeoutMs }: { name: string; commandTimeoutMs: number },
 ): Redis {
   const redis = new Redis(redisUrl, {
-    connectionName: name,
+    // Redis refuses names with spaces, and ioredis does not say so.
+    connectionName: name.replaceAll(" ", "-"),
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,

@@ -13,7 +13,7 @@ import type { Redis } from "ioredis"
 import { randomChars } from "../ids.ts"
 import { SETTLE_RETRY_MS } from "../limits.ts"
 import { type NumberedBatch, sendCloseSlot, sendRevoke } from "./attempts.ts"
-import { type Openings, ofPartition } from "./opening.ts"
+import type { Openings } from "./opening.ts"
 import type { Past } from "./over.ts"
 
 /**
@@ -141,7 +141,8 @@ async function settle(
   const opened = await openings.reload().catch(() => null)
   if (opened === null) return "unknown"
   const place = { partition, generation, slot }
-  if (ofPartition(opened.generations, partition) !== generation) {
+  // Also of a partition that there was before their number was changed.
+  if (opened.generations[partition] !== generation) {
     if (revoke === null) return "settled"
     const batch = { ...place, number: revoke.number, afterRecords: revoke.afterRecords ?? 0 }
     if (!(await past.takeBack(batch).catch(() => false))) return "unknown"

@@ -25,6 +25,8 @@ export type Numbered = { batch: Batch; number: number; entryId: string }
  */
 export type Slot = {
   generation(): number
+  /** Whether it was answered under the opening that this process knows; else that is still to come. */
+  isCurrent(): boolean
   number(batch: Batch): Numbered
   /** `reply`: where the batch was decided, and not revoked. */
   settled(number: number, reply: Buffer | null): void
@@ -68,6 +70,7 @@ export function createSlot(deps: SlotDeps): Slot {
   let seen: Seen | null = null
   return {
     generation: () => place.generation,
+    isCurrent,
     number: (batch) => ({ batch, number: last + 1, entryId: randomChars(8) }),
     settled(number, reply) {
       last = number
@@ -110,6 +113,13 @@ export function createSlot(deps: SlotDeps): Slot {
     opening = nextOpening
     last = 0
     return true
+  }
+
+  function isCurrent(): boolean {
+    const opened = openings.current()
+    if (opened === null) return false
+    const isSame = ofPartition(opened.generations, partition) === place.generation
+    return isSame && ofPartition(opened.openings, partition) === opening
   }
 
   async function tellSeen(nextOpening: number): Promise<void> {

@@ -17,7 +17,8 @@ export type RedisWatch = {
  * Looks at Redis every REDIS_POLL_MS, so that a process to which nobody speaks knows as well.
  *
  * A partition in another generation, or a node without the scripts, was opened anew or waits for it: the
- * slot is renewed then, and the next call is not the one that finds out.
+ * slot is renewed then, and the next call is not the one that finds out. So is one that has not been used
+ * since another partition's heard of it: what it has seen is told then, and not when somebody calls.
  *
  * Memory: from MEMORY_SHARE_SHORT of `maxmemory` on, charges and holds are refused, until it is below
  * MEMORY_SHARE_ENOUGH again. Captures, voids and credits go on up to the second bound, where Redis
@@ -38,7 +39,8 @@ export function watchRedis({
     intervalMs: REDIS_POLL_MS,
     async work() {
       for (const [partition, batcher] of followed.entries()) {
-        if (batcher.state() === "open" && (await isOpenedAnew(partition, batcher))) batcher.renew()
+        if (batcher.state() !== "open") continue
+        if (!batcher.isCurrent() || (await isOpenedAnew(partition))) batcher.renew()
       }
       lookAtMemory(shareOf(await redis.info("memory")))
     },
@@ -53,11 +55,11 @@ export function watchRedis({
     stop: ticker.stop,
   }
 
-  async function isOpenedAnew(partition: number, batcher: Batcher): Promise<boolean> {
+  async function isOpenedAnew(partition: number): Promise<boolean> {
     const opened = openings.current()
     if (opened === null) return false
     const meta = await readMeta(redis, partition)
-    if (meta?.generation !== batcher.generation()) return true
+    if (meta?.generation !== ofPartition(opened.generations, partition)) return true
     const { decide } = ofPartition(opened.scripts, partition)
     const found = await redis.script("EXISTS", decide)
     return Array.isArray(found) && Number(found[0]) === 0

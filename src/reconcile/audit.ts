@@ -8,7 +8,8 @@ import { type Recomputed, recomputeBooks } from "./recompute.ts"
 
 /**
  * The books, recomputed from nothing when nothing charges any more, and the hash chains with them: it
- * first waits until Postgres has all that Redis wrote. A test or a benchmark whose books have a finding has no result.
+ * first waits until Postgres has all that Redis wrote. A test or a benchmark whose books have a finding
+ * has no result.
  */
 export type Audit = Pick<
   Recomputed,

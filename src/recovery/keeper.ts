@@ -106,7 +106,10 @@ async function openLedger(stores: Stores, settings: KeeperSettings): Promise<boo
  * One process opens at a time. The lock has a connection of its own, and ends with it: after its
  * server was killed, postgres.js may never settle a query on a connection that it has reserved.
  */
-async function alone<Value>(databaseUrl: string, work: () => Promise<Value>): Promise<Value> {
+export async function alone<Value>(
+  databaseUrl: string,
+  work: () => Promise<Value>,
+): Promise<Value> {
   const lock = connectSql(databaseUrl, { max: 1, applicationName: "fengate opening" })
   try {
     await lock`select pg_advisory_lock(${OPENING_LOCK})`

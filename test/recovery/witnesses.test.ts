@@ -88,3 +88,54 @@ test("a partition that heard of no opening, and was charged all the same, has lo
     expect((await readOpening(t.stores.sql)).generations).toEqual([1, 1])
   })
 })
+
+test("a loss is told by a process to which nobody speaks, in each of its partitions", async () => {
+  await withLedger({ partitions: 2, flusher: false }, async (t) => {
+    const flusher = await t.startFlusher()
+    const accounts = [
+      await t.openAccount({ balanceFen: 100, partition: 0 }),
+      await t.openAccount({ balanceFen: 100, partition: 1 }),
+    ]
+    await t.books()
+    await flusher.stop()
+    const saved = await save(t)
+    for (const accountId of accounts) for (let n = 0; n < 4; n++) await pay(t, accountId)
+    await rollBack(t, saved)
+    const again = await t.startFlusher()
+    await eventually(async () => {
+      const lost = (await incidentsOf(t)).filter(({ kind }) => kind === "records_lost")
+      const found = lost.map(({ partition, records }) => [partition, records])
+      expect(found.toSorted()).toEqual([
+        [0, 4],
+        [1, 4],
+      ])
+      expect((await readOpening(t.stores.sql)).generations).toEqual([2, 2])
+    })
+    await eventually(async () => expect(await t.ledger.health()).toEqual({ status: "ready" }))
+    for (const accountId of accounts) await pay(t, accountId)
+    await t.books()
+    await again.stop()
+  })
+})
+
+test("a loss that is told at two openings is counted once, as far as anybody has seen", async () => {
+  await withLedger({}, async (t) => {
+    await t.openAccount({ balanceFen: 100 })
+    await t.books()
+    // At the first, entries from 6 on were missing; two were written anew until the second.
+    await t.stores.sql`
+      insert into losses (partition, generation, opening, entry_number, records, had_entry, had_records)
+      values (0, 1, 7, 10, 19, 5, 10), (0, 1, 8, 10, 19, 7, 12), (0, 1, 9, 12, 21, 7, 12)
+    `
+    await eventually(async () => {
+      expect((await readOpening(t.stores.sql)).generations).toEqual([2])
+      const open = await t.stores.sql`select 1 from losses where not handled`
+      expect(open).toHaveLength(0)
+    })
+    const lost = await t.stores.sql`
+      select from_entry::float8 as from, through_entry::float8 as through, records::float8 as records
+      from incidents where kind = 'records_lost'
+    `
+    expect([...lost]).toEqual([{ from: 6, through: 12, records: 11 }])
+  })
+})
