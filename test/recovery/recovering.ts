@@ -62,7 +62,9 @@ export async function rollBack(
 }
 
 /** Keeps a copy of the database as it is; answers how everybody gets that one instead. */
-export async function keepPostgres({ stores }: TestLedger): Promise<() => Promise<void>> {
+export async function keepPostgres({
+  stores,
+}: Pick<TestLedger, "stores">): Promise<() => Promise<void>> {
   const name = stores.databaseUrl.slice(stores.databaseUrl.lastIndexOf("/") + 1)
   const copy = `${name}_copy`
   await alone(stores, name, (admin) => admin.unsafe(`create database ${copy} template ${name}`))
