@@ -3,7 +3,8 @@ import type { Sql } from "../connection.ts"
 /**
  * Notes the highest entry that a process has seen of a generation, once it learns of a later opening,
  * beside where the generation stood then. Callers may rely on: of all notes of one opening the highest
- * stays, it is looked at again, and what it is compared with stays as the first note found it.
+ * stays, it is looked at again, and what it is compared with stays as the first note found it; but where
+ * that had lost nothing, and the generation has ended since, what was written in between is no loss.
  */
 export async function noteSeen(
   sql: Sql,
@@ -25,7 +26,13 @@ export async function noteSeen(
     left join generations g on g.partition = p.partition and g.generation = ${generation}
     where p.partition = ${partition}
     on conflict (partition, generation, opening) do update
-    set entry_number = excluded.entry_number, records = excluded.records, handled = false, at = now()
+    set entry_number = excluded.entry_number, records = excluded.records, handled = false, at = now(),
+      (had_entry, had_records) = (
+        select coalesce(max(g.last_entry), l.had_entry), coalesce(max(g.last_records), l.had_records)
+        from generations g
+        where g.partition = l.partition and g.generation = l.generation
+          and l.entry_number <= l.had_entry
+      )
     where excluded.entry_number > l.entry_number
   `
 }
