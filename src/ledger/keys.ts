@@ -1,4 +1,5 @@
 import type { AccountId } from "../ids.ts"
+import { hashTag } from "./hash-tag.ts"
 
 /**
  * Every Redis key name, built in one place. All keys of a partition carry its hash tag; all but
@@ -10,16 +11,16 @@ import type { AccountId } from "../ids.ts"
  * (`k:`) and holds (`h:`) among them.
  */
 export function keyPrefix(partition: number, generation: number): string {
-  return `{p${partition}}:${generation}:`
+  return `{${hashTag(partition)}}:${generation}:`
 }
 
 export function metaKey(partition: number): string {
-  return `{p${partition}}:meta`
+  return `{${hashTag(partition)}}:meta`
 }
 
 /** Which generation of the partition is being built. */
 export function claimKey(partition: number): string {
-  return `{p${partition}}:claim`
+  return `{${hashTag(partition)}}:claim`
 }
 
 export function streamKey(partition: number, generation: number): string {
