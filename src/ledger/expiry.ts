@@ -58,4 +58,8 @@ const NO_FILE: RevokeFile = {
 const NO_PRESSURE: Pressure = { wait: { replicas: 0, timeoutMs: 0 }, isMemoryShort: () => false }
 
 /** Voids take nothing, so that nothing has to be taken back; gateways tell what was seen. */
-const NO_PAST: Past = { takeBack: async () => true, noteSeen: async () => undefined }
+const NO_PAST: Past = {
+  takeBack: async () => true,
+  noteSeen: async () => undefined,
+  doubt: async () => undefined,
+}

@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis"
 import type { Sql } from "../../db/connection.ts"
+import { doubtOpening } from "../../db/queries/doubt-opening.ts"
 import { noteSeen } from "../../db/queries/note-seen.ts"
 import { type OverCharge, readOverBatch } from "../../db/queries/read-over-batch.ts"
 import { takeBackCharge } from "../../db/queries/take-back-charge.ts"
@@ -25,6 +26,8 @@ export type Past = {
   takeBack(batch: OverBatch): Promise<boolean>
   /** Tells the keeper what this process has seen of a generation before `opening`. */
   noteSeen(seen: Seen & { partition: number; generation: number; opening: number }): Promise<void>
+  /** Tells the keeper that Redis does not have what this process saw there under this very opening. */
+  doubt(place: { partition: number; opening: number }): Promise<void>
 }
 
 /**
@@ -41,7 +44,11 @@ export function createPast({
   sql: Sql
   openings: Openings
 }): Past {
-  return { takeBack, noteSeen: (seen) => noteSeen(sql, seen) }
+  return {
+    takeBack,
+    noteSeen: (seen) => noteSeen(sql, seen),
+    doubt: (place) => doubtOpening(sql, place),
+  }
 
   async function takeBack(batch: OverBatch): Promise<boolean> {
     const charges = await readOverBatch(sql, batch)

@@ -99,7 +99,12 @@ export function createSlot(deps: SlotDeps): Slot {
     }
     const nextOpening = ofPartition(opened.openings, partition)
     const isSame = place.generation === next.generation
-    if (isSame && nextOpening === doubted) return false
+    // Until the keeper has verified the node, and opened it anew.
+    if (nextOpening === 0) return false
+    if (isSame && nextOpening === doubted) {
+      if (nextOpening === opening) await past.doubt({ partition, opening })
+      return false
+    }
     // The keeper learns what was seen before anything more is sent.
     if (nextOpening !== opening || !isSame) await tellSeen(nextOpening)
     const reply = await sendOpenSlot(redis, opened, { ...next, seen: isSame ? seen : null })
@@ -161,7 +166,8 @@ export function createSlot(deps: SlotDeps): Slot {
     const opened = await openings.reload()
     const nextOpening = ofPartition(opened.openings, partition)
     const isSame = ofPartition(opened.generations, partition) === place.generation
-    if (!isSame || nextOpening === opening) return AHEAD
+    if (isSame && nextOpening === opening) await past.doubt({ partition, opening })
+    if (!isSame || nextOpening === opening || nextOpening === 0) return AHEAD
     await tellSeen(nextOpening)
     const trial = { ...place, slot: randomChars(12) }
     const { status } = await sendOpenSlot(redis, opened, { ...trial, seen })

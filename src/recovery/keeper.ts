@@ -131,13 +131,21 @@ async function needsWork(
   }
   const watermarks = await readWatermarks(stores.sql).catch(() => [])
   if (watermarks.length === 0) return true
-  for (const { partition, opening, isOpen, isRefilling, ...watermark } of watermarks) {
+  for (const watermark of watermarks) {
+    const { partition, opening, isOpen, isRefilling } = watermark
     const meta = metas[partition]
     if (!isOpen || isRefilling || meta?.generation !== watermark.generation) return true
     if (meta.entryFlushed > watermark.entryNumber) return true
+    if (meta.entryNumber < watermark.entryNumber && (await isBehind(stores, watermark))) return true
     if (!(await hasScripts(stores, opening))) return true
   }
   return (await countLosses(stores, log)).size > 0
+}
+
+/** A former master that is promoted again has scripts that run, where nobody has opened another since. */
+async function isBehind({ redis }: Stores, watermark: Watermark): Promise<boolean> {
+  const meta = await readMeta(redis, watermark.partition)
+  return meta === null || meta.entryNumber < watermark.entryNumber
 }
 
 type Intact = { partition: number; meta: Meta; watermark: Watermark }
@@ -174,10 +182,14 @@ async function openPartitions(stores: Stores, log: Log): Promise<void> {
   for (const claim of claimed) await recoverPartition(stores, claim, { opening, log })
 }
 
-/** Only a node that has no scripts is opened: on one that has, its other partitions are being charged. */
+/**
+ * Only a node that has no scripts is opened: on one that has, its other partitions are being charged. But
+ * one that somebody doubts is opened anew, so that all of them tell what they have seen.
+ */
 async function openNodes(stores: Stores, intact: readonly Intact[]): Promise<number> {
   const known = Math.max(0, ...(await readWatermarks(stores.sql)).map(({ opening }) => opening))
-  if (!(await hasScripts(stores, known))) return openNode(stores, intact)
+  const isDoubted = intact.some(({ watermark }) => watermark.isOpen && watermark.opening === 0)
+  if (isDoubted || !(await hasScripts(stores, known))) return openNode(stores, intact)
   for (const { partition, meta, watermark } of intact) {
     if (watermark.isOpen && watermark.opening === known) continue
     await noteOpen(stores.sql, { partition, meta, opening: known })
