@@ -53,8 +53,6 @@ export async function readHealth(
   if (isMemoryShort()) reasons.push("Redis is short of memory")
   for (const [partition, batcher] of batchers.entries()) {
     const state = batcher.state()
-    if (state === "open" && !batcher.isCurrent())
-      reasons.push(`partition ${partition} is opened anew`)
     if (state !== "open") reasons.push(`partition ${partition} is ${state}`)
     else if (!batcher.isCurrent()) reasons.push(`partition ${partition} is to be opened anew`)
   }
