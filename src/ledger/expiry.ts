@@ -62,4 +62,5 @@ const NO_PAST: Past = {
   takeBack: async () => true,
   noteSeen: async () => undefined,
   doubt: async () => undefined,
+  noteDiverged: async () => undefined,
 }

@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis"
 import type { Sql } from "../../db/connection.ts"
+import { addIncident } from "../../db/queries/add-incident.ts"
 import { doubtOpening } from "../../db/queries/doubt-opening.ts"
 import { noteSeen } from "../../db/queries/note-seen.ts"
 import { type OverCharge, readOverBatch } from "../../db/queries/read-over-batch.ts"
@@ -28,6 +29,8 @@ export type Past = {
   noteSeen(seen: Seen & { partition: number; generation: number; opening: number }): Promise<void>
   /** Tells the keeper that Redis does not have what this process saw there under this very opening. */
   doubt(place: { partition: number; opening: number }): Promise<void>
+  /** Tells the keeper that Redis has another entry under that number than this process has seen. */
+  noteDiverged(place: { partition: number; generation: number; entryNumber: number }): Promise<void>
 }
 
 /**
@@ -48,6 +51,19 @@ export function createPast({
     takeBack,
     noteSeen: (seen) => noteSeen(sql, seen),
     doubt: (place) => doubtOpening(sql, place),
+    noteDiverged,
+  }
+
+  function noteDiverged({
+    partition,
+    generation,
+    entryNumber,
+  }: Parameters<Past["noteDiverged"]>[0]): Promise<void> {
+    const detail = `entry ${entryNumber} of generation ${generation} is not the one that was answered: Redis went back, and went on`
+    return addIncident(sql, {
+      ...{ partition, generation, kind: "stream_diverged", detail, records: null },
+      ...{ fromEntry: entryNumber, throughEntry: entryNumber },
+    })
   }
 
   async function takeBack(batch: OverBatch): Promise<boolean> {

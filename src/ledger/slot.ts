@@ -10,6 +10,7 @@ import {
   sendRevoke,
 } from "./attempts.ts"
 import type { Batch } from "./batch.ts"
+import { readMeta } from "./meta.ts"
 import { type Openings, ofPartition } from "./opening.ts"
 import { readSeen, type Seen } from "./outcomes.ts"
 import type { Past } from "./over.ts"
@@ -108,7 +109,10 @@ export function createSlot(deps: SlotDeps): Slot {
     // The keeper learns what was seen before anything more is sent.
     if (nextOpening !== opening || !isSame) await tellSeen(nextOpening)
     const reply = await sendOpenSlot(redis, opened, { ...next, seen: isSame ? seen : null })
-    if (reply.status === "ahead") doubted = nextOpening
+    if (reply.status === "ahead") {
+      if (nextOpening !== opening) await tellDiverged()
+      doubted = nextOpening
+    }
     if (reply.status !== "opened") return false
     await revokeFile.open(next)
     // Nothing of the slot before is under way; what never arrived finds no slot.
@@ -131,6 +135,14 @@ export function createSlot(deps: SlotDeps): Slot {
     if (seen === null) return
     const { generation } = place
     await past.noteSeen({ ...seen, partition, generation, opening: nextOpening })
+  }
+
+  /** A Redis that has come as far as what was seen, and does not have that, came there by another way. */
+  async function tellDiverged(): Promise<void> {
+    const meta = await readMeta(redis, partition)
+    if (seen === null || meta === null || meta.entryNumber < seen.entryNumber) return
+    const { entryNumber } = seen
+    await past.noteDiverged({ partition, generation: place.generation, entryNumber })
   }
 
   function send({ batch, number, entryId }: Numbered): Promise<ScriptReply> {
@@ -171,6 +183,7 @@ export function createSlot(deps: SlotDeps): Slot {
     await tellSeen(nextOpening)
     const trial = { ...place, slot: randomChars(12) }
     const { status } = await sendOpenSlot(redis, opened, { ...trial, seen })
+    if (status === "ahead") await tellDiverged()
     if (status !== "opened") return AHEAD
     await sendCloseSlot(redis, opened, { ...trial, settled: 0 })
     return { status: "barred" }

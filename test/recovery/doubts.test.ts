@@ -1,5 +1,10 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { readOpening } from "../../db/queries/read-opening.ts"
+import type { AccountId } from "../../src/ids.ts"
+import { hashTag } from "../../src/ledger/hash-tag.ts"
+import { createLedger, type Ledger } from "../../src/ledger/ledger.ts"
+import { fen } from "../../src/money.ts"
+import { chargeOf } from "../support/details.ts"
 import { eventually } from "../support/eventually.ts"
 import { type TestLedger, withLedger } from "../support/ledger.ts"
 import { incidentsOf, pay, rollBack, save, spent } from "./recovering.ts"
@@ -13,6 +18,10 @@ setDefaultTimeout(30_000)
 async function rollBackUnnoticed(t: TestLedger, saved: Awaited<ReturnType<typeof save>>) {
   const { openings } = await readOpening(t.stores.sql)
   await rollBack(t, saved, { scriptsOf: openings[0] ?? 0 })
+}
+
+function charge(ledger: Ledger, accountId: AccountId, amountFen: number) {
+  return ledger.charge(chargeOf({ accountId, amountFen: fen(amountFen) }))
 }
 
 test("a Redis that went back, and still has its scripts: who has seen more tells, and the loss is counted", async () => {
@@ -33,6 +42,35 @@ test("a Redis that went back, and still has its scripts: who has seen more tells
     expect(await spent(t, accountId)).toBe(3 + 1)
     await t.books()
     await again.stop()
+  })
+})
+
+test("a Redis that went back, and on by another way: who has seen an entry that is not there tells, and all go on", async () => {
+  await withLedger({ flusher: false }, async (t) => {
+    const flusher = await t.startFlusher()
+    const accountId = await t.openAccount({ balanceFen: 100 })
+    const { stores } = t
+    const idle = await createLedger({
+      ...{ redisUrl: stores.redisUrl, sql: stores.sql, dataDir: stores.dataDir },
+      ...{ onBatch: () => undefined, log: (line) => void t.log.push(line) },
+    })
+    const other = { ...t, charge: (id: AccountId, amount: number) => charge(idle, id, amount) }
+    await pay(other, accountId)
+    await t.books()
+    await flusher.stop()
+    const saved = await save(t)
+    for (let n = 0; n < 2; n++) await pay(t, accountId)
+    await rollBackUnnoticed(t, saved)
+    for (let n = 0; n < 4; n++) await pay(other, accountId)
+    const again = await t.startFlusher()
+    await pay(t, accountId)
+    expect((await incidentsOf(t)).map(({ kind }) => kind)).toContain("stream_diverged")
+    expect((await readOpening(stores.sql)).generations).toEqual([2])
+    expect(await spent(t, accountId)).toBe(1 + 4 + 1)
+    await pay(other, accountId)
+    await t.books()
+    await again.stop()
+    await idle.stop()
   })
 })
 
@@ -59,10 +97,10 @@ test("of two partitions on a node that one of them doubts, both go on, and the s
     ]
     await t.books()
     await flusher.stop()
-    const saved = (await save(t)).filter(({ key }) => key.startsWith("{p0}"))
+    const saved = (await save(t)).filter(({ key }) => key.startsWith(`{${hashTag(0)}}`))
     for (let n = 0; n < 4; n++) await pay(t, damaged)
     for (let n = 0; n < 4; n++) await pay(t, sound)
-    const others = (await save(t)).filter(({ key }) => key.startsWith("{p1}"))
+    const others = (await save(t)).filter(({ key }) => key.startsWith(`{${hashTag(1)}}`))
     await rollBackUnnoticed(t, [...saved, ...others])
     const again = await t.startFlusher()
     await pay(t, damaged)
