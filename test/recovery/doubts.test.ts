@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { readOpening } from "../../db/queries/read-opening.ts"
+import { hashTag } from "../../src/ledger/hash-tag.ts"
 import { eventually } from "../support/eventually.ts"
 import { type TestLedger, withLedger } from "../support/ledger.ts"
 import { incidentsOf, pay, rollBack, save, spent } from "./recovering.ts"
@@ -62,7 +63,7 @@ test("of two partitions on a node that one of them doubts, both go on, and the s
     const saved = (await save(t)).filter(({ key }) => key.startsWith("{p0}"))
     for (let n = 0; n < 4; n++) await pay(t, damaged)
     for (let n = 0; n < 4; n++) await pay(t, sound)
-    const others = (await save(t)).filter(({ key }) => key.startsWith("{p1}"))
+    const others = (await save(t)).filter(({ key }) => key.startsWith(`{${hashTag(1)}}`))
     await rollBackUnnoticed(t, [...saved, ...others])
     const again = await t.startFlusher()
     await pay(t, damaged)
