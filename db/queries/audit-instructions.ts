@@ -12,8 +12,9 @@ export type WrongInstruction = {
 }
 
 /**
- * Callers may rely on: every cause of the page that is not answered was ordered by one flushed instruction and
- * credited by one change record, of the same account, kind and amount; and no credit has no cause.
+ * Callers may rely on: every cause of the page that is not answered was ordered by one flushed
+ * instruction and credited by one change record, of the same account, kind and amount; and no credit
+ * has no cause.
  * Reversals, which a gateway makes too, are not among them: see audit-reversals.ts.
  */
 export async function auditInstructions(

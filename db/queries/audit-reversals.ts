@@ -10,10 +10,10 @@ export type WrongReversal = {
 }
 
 /**
- * Callers may rely on: a reversal of the page that is not answered has one instruction, of its account, number
- * and amount, and its charge, unless that instruction is not flushed yet, a change record of this
- * amount; and no charge has more than one. A revoke reverses without an instruction, and where it
- * came first, the instruction is passed over: the record is the revoke's.
+ * Callers may rely on: a reversal of the page that is not answered has one instruction, of its
+ * account, number and amount, and its charge, unless that instruction is not flushed yet, a change
+ * record of this amount; and no charge has more than one. A revoke reverses without an instruction,
+ * and where it came first, the instruction is passed over: the record is the revoke's.
  */
 export async function auditReversals(
   sql: Sql,

@@ -5,10 +5,12 @@ import { writeAudit } from "../../db/queries/write-audit.ts"
 import { auditOf, SYSTEM } from "../audit.ts"
 import { startEmbeddedStores } from "../embedded/index.ts"
 import { alone } from "../recovery/keeper.ts"
-import { type Command, type Io, parseWords, Refused, readNumber } from "./command.ts"
+import { type Command, type Io, parseWords, Refused, readNumber, WrongUsage } from "./command.ts"
+import { giveUpUnflushed } from "./giving-up.ts"
 import { rebuildPartitions, repartitionLedger } from "./rebuilding.ts"
 import {
   findInstallation,
+  requireRunning,
   type Stores,
   type Urls,
   withOneConnection,
@@ -20,7 +22,7 @@ const PARTITIONS_MAX = 1_024
 /** Builds Redis anew from Postgres on purpose, for the same number of partitions or another. */
 export const rebuild: Command = {
   summary: "builds Redis anew from Postgres, also for another number of PARTITIONS",
-  usage: `npm run ops -- rebuild [--partitions N]
+  usage: `npm run ops -- rebuild [--partitions N | --give-up-unflushed PARTITION]
 
 Flushes what Redis still has, then builds a new generation of every partition from Postgres: all
 accounts, and the results of requests with an Idempotency-Key of the last 24 h. Holds do not outlive it.
@@ -32,13 +34,22 @@ which it is fenced until it is built, 0.1 s and more, by its number of accounts.
                   a gateway, a flusher or a keeper is connected to Postgres or Redis. An embedded
                   installation has its stores started for it, and stopped again. Afterwards start the
                   program with PARTITIONS=N.
+  --give-up-unflushed PARTITION
+                  the last resort for a partition that was stopped and cannot be flushed any more: builds
+                  it anew without the records that Postgres does not have. They are printed, one JSON
+                  object a line, counted in an incident, and gone.
 `,
   async run(words, io) {
-    const { values } = parseWords(words, { options: { partitions: { type: "string" } } })
+    const { values } = parseWords(words, { options: OPTIONS })
+    const { partitions: word, "give-up-unflushed": partition } = values
+    if (partition !== undefined) {
+      if (word !== undefined) throw new WrongUsage("Give one of both options.")
+      return await giveUp(partition, io)
+    }
     const partitions =
-      values.partitions === undefined
+      word === undefined
         ? null
-        : readNumber(values.partitions, { name: "--partitions", min: 1, max: PARTITIONS_MAX })
+        : readNumber(word, { name: "--partitions", min: 1, max: PARTITIONS_MAX })
     const startedAt = performance.now()
     const log = (line: string) => io.err(`${line}\n`)
     const built = await withInstallation(io, partitions, (urls) =>
@@ -55,6 +66,28 @@ which it is fenced until it is built, 0.1 s and more, by its number of accounts.
     if (partitions !== null) io.out(`start the program with PARTITIONS=${partitions}\n`)
     return 0
   },
+}
+
+const OPTIONS = {
+  partitions: { type: "string" },
+  "give-up-unflushed": { type: "string" },
+} as const
+
+async function giveUp(word: string, { env, out, err }: Io): Promise<number> {
+  const [name, max] = ["--give-up-unflushed", PARTITIONS_MAX - 1]
+  const partition = readNumber(word, { name, min: 0, max })
+  const urls = requireRunning(env)
+  const given = await withStores(urls, (stores) =>
+    alone(urls.databaseUrl, () =>
+      giveUpUnflushed(stores, {
+        partition,
+        log: (line) => err(`${line}\n`),
+        keep: (line) => out(`${line}\n`),
+      }),
+    ),
+  )
+  err(`${given} records were given up; partition ${partition} goes on without them\n`)
+  return 0
 }
 
 type Rebuild = {

@@ -29,12 +29,15 @@ export async function rebuildPartitions(
 ): Promise<void> {
   for (let partition = 0; partition < partitions; partition++) {
     const claimed = { ...(await claim(stores, partition)), ...(isFenced && { reason: null }) }
-    const known = Math.max(0, ...(await readWatermarks(stores.sql)).map(({ opening }) => opening))
-    const isScripted = await hasScripts(stores, known)
-    const opening = isScripted ? known : await openNode(stores, [])
-    await recoverPartition(stores, claimed, { opening, log })
+    await recoverPartition(stores, claimed, { opening: await ensureOpening(stores), log })
     log(`${partition + 1} of ${partitions} partitions are built anew`)
   }
+}
+
+/** The opening of the node, which gets its scripts where it has none. */
+export async function ensureOpening(stores: Stores): Promise<number> {
+  const known = Math.max(0, ...(await readWatermarks(stores.sql)).map(({ opening }) => opening))
+  return (await hasScripts(stores, known)) ? known : openNode(stores, [])
 }
 
 /** What cannot be flushed first must not be fenced: it would be lost. */

@@ -24,7 +24,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 const FAILED = 1
 const USED_WRONGLY = 2
 
-/** Runs one command, and answers its exit code: 0, 1 where it failed or found something, 2 for wrong usage. */
+/** Runs one command. Answers its exit code: 0, 1 where it failed or found something, 2 for wrong usage. */
 export async function runOps(words: readonly string[], io: Io): Promise<number> {
   const [name, ...rest] = words
   if (name === undefined || name === "--help" || name === "-h") {

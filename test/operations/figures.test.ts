@@ -1,4 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
+import { metaKey } from "../../src/ledger/keys.ts"
 import { readLedgerFigures } from "../../src/operations/ledger-figures.ts"
 import { eventually } from "../support/eventually.ts"
 import { withLedger } from "../support/ledger.ts"
@@ -13,7 +14,7 @@ test("a partition is fenced while Redis does not say, was wiped, or gives no slo
     const fenced = async () => (await figures()).partitions.map(({ isFenced }) => isFenced)
     await eventually(async () => expect(await fenced()).toEqual([false, false]))
 
-    await t.redis.set("{p1}:meta", Buffer.alloc(58))
+    await t.redis.set(metaKey(1), Buffer.alloc(58))
     await eventually(async () => expect(await fenced()).toContain(true))
     await eventually(async () => expect(await fenced()).toEqual([false, false]))
     await t.stores.killRedis()

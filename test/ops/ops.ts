@@ -21,6 +21,6 @@ function environmentOf(
   on: Pick<Stores, "redisUrl" | "databaseUrl" | "dataDir"> | Record<string, string>,
 ): Record<string, string> {
   if (!("redisUrl" in on)) return on
-  const { redisUrl = "", databaseUrl = "", dataDir = "" } = on
+  const { redisUrl, databaseUrl, dataDir } = on
   return { REDIS_URL: redisUrl, DATABASE_URL: databaseUrl, DATA_DIR: dataDir }
 }

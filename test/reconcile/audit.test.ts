@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import type { Sql } from "../../db/connection.ts"
 import { type AccountId, newId } from "../../src/ids.ts"
+import { holdsKey, keyPrefix } from "../../src/ledger/keys.ts"
 import { fen } from "../../src/money.ts"
 import { type Audit, auditBooks } from "../../src/reconcile/audit.ts"
 import { chargeOf } from "../support/details.ts"
@@ -303,19 +304,19 @@ describe("it finds that", () => {
     expect((await t.ledger.hold(hold)).status).toBe("held")
     const audit = async () => (await auditBooks({ sql: t.stores.sql, redis: t.redis })).findings
     expect(await audit()).toEqual([])
-    const [name = ""] = await t.redis.zrange("{p0}:1:holds", "0", "0")
-    const state = await t.redis.getBuffer(`{p0}:1:h:${name}`)
+    const [name = ""] = await t.redis.zrange(holdsKey(0, 1), "0", "0")
+    const state = await t.redis.getBuffer(`${keyPrefix(0, 1)}h:${name}`)
     if (state === null) throw new Error("the hold must be in Redis")
-    await t.redis.zrem("{p0}:1:holds", name)
+    await t.redis.zrem(holdsKey(0, 1), name)
     expect(await audit()).toEqual([`${accountId}: 5 fen are held, its holds sum up to 0`])
-    await t.redis.zadd("{p0}:1:holds", 1, name)
-    await t.redis.set(`{p0}:1:h:${name}`, Buffer.from(state).fill(3, 0, 1))
+    await t.redis.zadd(holdsKey(0, 1), 1, name)
+    await t.redis.set(`${keyPrefix(0, 1)}h:${name}`, Buffer.from(state).fill(3, 0, 1))
     expect(await audit()).toEqual([
       `hold ${name} is among the open ones, and is not open`,
       `${accountId}: 5 fen are held, its holds sum up to 0`,
     ])
-    await t.redis.set(`{p0}:1:h:${name}`, state)
-    await t.redis.zadd("{p0}:1:holds", Date.now() + 60_000, name)
+    await t.redis.set(`${keyPrefix(0, 1)}h:${name}`, state)
+    await t.redis.zadd(holdsKey(0, 1), Date.now() + 60_000, name)
     expect(await audit()).toEqual([])
   })
 
