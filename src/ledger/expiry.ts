@@ -4,6 +4,7 @@ import { EXPIRIES_PER_SWEEP_MAX } from "../limits.ts"
 import type { Pressure } from "./attempts.ts"
 import { createBatcher } from "./batcher.ts"
 import { holdsKey, keyPrefix } from "./keys.ts"
+import { readMeta } from "./meta.ts"
 import { type Openings, ofPartition } from "./opening.ts"
 import type { Past } from "./over.ts"
 import type { RevokeFile } from "./revokes.ts"
@@ -30,6 +31,11 @@ export function createExpirer({ redis, openings, partition, log }: Deps) {
     const opened = openings.current()
     if (opened === null || batcher.state() !== "open") return 0
     const generation = ofPartition(opened.generations, partition)
+    // Where nothing is due nothing is sent, and nobody would tell that the generation has ended.
+    if ((await readMeta(redis, partition))?.generation !== generation) {
+      batcher.renew()
+      return 0
+    }
     const due = await redis.zrangebyscore(
       holdsKey(partition, generation),
       ...(["-inf", nowMs, "LIMIT", 0, EXPIRIES_PER_SWEEP_MAX] as const),
