@@ -1,0 +1,95 @@
+import { writeFileSync } from "node:fs"
+import { cpus } from "node:os"
+import { join } from "node:path"
+import { parseArgs } from "node:util"
+import { type Attempt, attempt } from "./attempt.ts"
+import { FAULTS } from "./catalogue/index.ts"
+import { chanceFrom, newSeed } from "./chance.ts"
+import type { Fault } from "./fault.ts"
+import { promptness, sumOf, table, tell } from "./report.ts"
+import { describeSite, type Site, startSite } from "./site.ts"
+import { isClean, lineOf } from "./verdict.ts"
+
+/**
+ * `npm run test:faults -- [--times N] [--only words] [--short] [--write]`: each fault many times, each
+ * fault on stores of its own. Ends with 1 where something is not as it must be.
+ */
+
+const { values: options } = parseArgs({
+  options: {
+    times: { type: "string", default: "10" },
+    only: { type: "string", default: "" },
+    short: { type: "boolean", default: false },
+    write: { type: "boolean", default: false },
+  },
+})
+const RESULTS = join(import.meta.dir, "RESULTS.md")
+const seed = newSeed()
+const chance = chanceFrom(seed)
+const times = Number(options.times)
+const attempts: Attempt[] = []
+const skipped: string[] = []
+let failures = 0
+
+console.log(`SEED=${seed}`)
+for (const fault of FAULTS.filter(({ name }) => name.includes(options.only))) await tryOften(fault)
+const lines = summary()
+console.log(["", ...lines].join("\n"))
+if (options.write) writeFileSync(RESULTS, `# Fault matrix\n\n${lines.join("\n")}\n`)
+process.exit(failures === 0 && attempts.length > 0 ? 0 : 1)
+
+async function tryOften(fault: Fault): Promise<void> {
+  let site: Site | null = null
+  for (let left = timesOf(fault); left > 0; left--) {
+    site ??= await startSite()
+    const reason = fault.impossible?.(site) ?? null
+    if (reason !== null) {
+      skipped.push(`${fault.name}: not tried, because ${reason}.`)
+      break
+    }
+    if (await tryOnce(site, fault)) continue
+    await site.stop()
+    site = null
+  }
+  await site?.stop()
+}
+
+/** The slow ones are tried less often. */
+function timesOf({ longOutageMs }: Fault): number {
+  const isSlow = !options.short && (longOutageMs?.[0] ?? 0) >= 10_000
+  return isSlow ? Math.ceil(times / 5) : times
+}
+
+/** False where its stores are not to be used any more. */
+async function tryOnce(site: Site, fault: Fault): Promise<boolean> {
+  try {
+    const tried = await attempt({ site, fault, chance, isLong: !options.short })
+    attempts.push(tried)
+    console.log(tell(tried).join("\n"))
+    if (isClean(tried.verdict)) return true
+  } catch (error) {
+    console.log(`FAIL ${fault.name}: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  failures++
+  console.log(await describeSite(site))
+  return false
+}
+
+function summary(): string[] {
+  const total = sumOf(attempts.map(({ verdict }) => verdict))
+  const calls = attempts.reduce((sum, tried) => sum + tried.calls, 0)
+  const [processor] = cpus()
+  const machine = `${cpus().length} cores, ${processor?.model ?? "unknown"}`
+  return [
+    `${attempts.length} faults, ${failures} of them failed, under ${calls} calls; ${new Date().toISOString().slice(0, 10)}, SEED=${seed}, ${machine}.`,
+    "",
+    ...table(attempts),
+    ...(skipped.length === 0 ? [] : ["", ...skipped]),
+    "",
+    `${promptness(attempts)}.`,
+    "",
+    "```",
+    lineOf(total),
+    "```",
+  ]
+}
