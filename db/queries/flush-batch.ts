@@ -83,9 +83,9 @@ export type Flush = {
  *
  * Callers may rely on: all of it or none. It happens only if the watermark stands at `from`; null
  * says that it does not, and nothing was written. An instruction that a restored Postgres has forgotten
- * is written as it was carried out. Where a record is missing, doubled or out of
- * order, the statement raises (SQLSTATE FG001 or 23505), and nothing was written. After a lost
- * connection the outcome is unknown: read the watermark.
+ * is written as it was carried out, and its number is not given again: then alone a row of an account is
+ * locked. Where a record is missing, doubled or out of order, the statement raises (SQLSTATE FG001 or
+ * 23505), and nothing was written. After a lost connection the outcome is unknown: read the watermark.
  */
 export async function flushBatch(sql: Sql, flush: Flush): Promise<{ records: number } | null> {
   const { partition, generation, from, to, recordCount } = flush
@@ -187,7 +187,16 @@ export async function flushBatch(sql: Sql, flush: Flush): Promise<{ records: num
       ) as i(account_id, number, kind, amount, auth_version, source_id, description, at_ms)
       on conflict (account_id, number) do update set flushed = true
       where known.source_id is not distinct from excluded.source_id
-      returning 1
+      returning account_id, number, auth_version, xmax = 0 as is_new
+    ), risen as (
+      update accounts a
+      set last_instruction = greatest(a.last_instruction, n.number),
+        auth_version = greatest(a.auth_version, n.auth_version)
+      from (
+        select account_id, max(number) as number, max(auth_version) as auth_version
+        from instructed where is_new group by account_id
+      ) n
+      where a.id = n.account_id
     ), remembered as (
       insert into idempotency_results (account_id, seq, partition, at, digest, fingerprint, held_fen,
         told)
