@@ -11,6 +11,17 @@ export async function readMeta(redis: Redis, partition: number): Promise<Meta | 
   return meta === null ? null : decodeMeta(meta)
 }
 
+/** The random id of an entry; null where the stream does not have it. */
+export async function readEntryId(
+  redis: Redis,
+  place: { partition: number; generation: number; entryNumber: number },
+): Promise<string | null> {
+  const { partition, generation, entryNumber } = place
+  const position = `${generation}-${entryNumber}`
+  const [entry] = await redis.xrange(streamKey(partition, generation), position, position)
+  return entry?.[1][entry[1].indexOf("id") + 1] ?? null
+}
+
 /** How far Postgres is behind, as the flusher has told meta. Null and rejections as in `readMeta`. */
 export async function readLag(redis: Redis, partition: number): Promise<Lag | null> {
   const meta = await readMeta(redis, partition)

@@ -10,7 +10,7 @@ import {
   sendRevoke,
 } from "./attempts.ts"
 import type { Batch } from "./batch.ts"
-import { readMeta } from "./meta.ts"
+import { readEntryId, readMeta } from "./meta.ts"
 import { type Openings, ofPartition } from "./opening.ts"
 import { readSeen, type Seen } from "./outcomes.ts"
 import type { Past } from "./over.ts"
@@ -107,7 +107,7 @@ export function createSlot(deps: SlotDeps): Slot {
       return false
     }
     // The keeper learns what was seen before anything more is sent.
-    if (nextOpening !== opening || !isSame) await tellSeen(nextOpening)
+    if (isSame ? nextOpening !== opening : !(await isInStream())) await tellSeen(nextOpening)
     const reply = await sendOpenSlot(redis, opened, { ...next, seen: isSame ? seen : null })
     if (reply.status === "ahead") {
       if (nextOpening !== opening) await tellDiverged()
@@ -129,6 +129,16 @@ export function createSlot(deps: SlotDeps): Slot {
     if (opened === null) return false
     const isSame = ofPartition(opened.generations, partition) === place.generation
     return isSame && ofPartition(opened.openings, partition) === opening
+  }
+
+  /**
+   * Whether the stream of this slot's generation, which is over, has the entry that was seen: then it was
+   * drained. Where it is gone, or has another under that number, the keeper compares.
+   */
+  async function isInStream(): Promise<boolean> {
+    if (seen === null) return true
+    const { entryNumber, entryId } = seen
+    return (await readEntryId(redis, { ...place, entryNumber })) === entryId
   }
 
   async function tellSeen(nextOpening: number): Promise<void> {

@@ -1,7 +1,10 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { readOpening } from "../../db/queries/read-opening.ts"
+import { createLedger } from "../../src/ledger/ledger.ts"
+import { fen } from "../../src/money.ts"
+import { chargeOf } from "../support/details.ts"
 import { eventually } from "../support/eventually.ts"
-import { startLedger, withLedger, withStores } from "../support/ledger.ts"
+import { ready, startLedger, withLedger, withStores } from "../support/ledger.ts"
 import { startRelay } from "../support/relay.ts"
 import { incidentsOf, pay, rollBack, save, spent } from "./recovering.ts"
 
@@ -137,5 +140,48 @@ test("a loss that is told at two openings is counted once, as far as anybody has
       from incidents where kind = 'records_lost'
     `
     expect([...lost]).toEqual([{ from: 6, through: 12, records: 11 }])
+  })
+})
+
+test("what was written after a Redis went back is no loss, under whatever numbers it stands", async () => {
+  await withStores({}, async (stores) => {
+    const relay = await startRelay(stores.redisPort)
+    const t = await startLedger(stores, { flusher: false })
+    const flusher = await t.startFlusher()
+    const accountId = await t.openAccount({ balanceFen: 100 })
+    await t.books()
+    await flusher.stop()
+    const cutOff = await createLedger({
+      ...{ redisUrl: relay.through(stores.redisUrl), sql: stores.sql, dataDir: stores.dataDir },
+      ...{ onBatch: () => undefined, log: (line) => void t.log.push(line) },
+    })
+    await ready(cutOff)
+    await pay(t, accountId)
+    const saved = await save(t)
+    for (let n = 0; n < 5; n++) {
+      await eventually(async () => {
+        const charged = await cutOff.charge(chargeOf({ accountId, amountFen: fen(1) }))
+        return charged.status === "accepted"
+      })
+    }
+    relay.refuse()
+    await rollBack(t, saved)
+    // The one that had not seen more than is there goes on, past the number that the other has seen.
+    for (let n = 0; n < 8; n++) await pay(t, accountId)
+    relay.accept()
+    const again = await t.startFlusher()
+    await eventually(async () => expect((await readOpening(stores.sql)).generations).toEqual([2]))
+    for (const ledger of [t.ledger, cutOff]) await ready(ledger)
+    await eventually(
+      async () => (await stores.sql`select 1 from losses where not handled`).length === 0,
+    )
+    const lost = (await incidentsOf(t)).filter(({ kind }) => kind === "records_lost")
+    expect(lost).toMatchObject([{ generation: 1, records: 5 }])
+    expect(await spent(t, accountId)).toBe(1 + 8)
+    await t.books()
+    await again.stop()
+    await cutOff.stop()
+    await t.stop()
+    await relay.stop()
   })
 })
