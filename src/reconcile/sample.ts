@@ -3,6 +3,7 @@ import { arrayText } from "../../db/array.ts"
 import type { Sql } from "../../db/connection.ts"
 import { listDrifts } from "../../db/queries/list-drifts.ts"
 import { listSnapshots, type Snapshot } from "../../db/queries/list-snapshots.ts"
+import { listUnknownAccounts } from "../../db/queries/list-unknown-accounts.ts"
 import { SAMPLE_ACCOUNTS, SAMPLE_DRIFTS_MAX, SAMPLE_ENTRIES_MAX } from "../limits.ts"
 import { raiseDrifts, settleDrifts } from "./drifts.ts"
 import { byPartition, compareStates, type Drift } from "./states.ts"
@@ -23,6 +24,8 @@ export function createSampler({ sql, redis, log }: Deps) {
     if (known.length > 0) {
       const accountIds = arrayText(known)
       await judge(await listSnapshots(sql, { accountIds, after: "", limit: known.length }), known)
+      // Of an account that there is no more, nothing drifts.
+      await settleDrifts(sql, await listUnknownAccounts(sql, accountIds), log)
     }
     const page = await listSnapshots(sql, { accountIds: null, after, limit: SAMPLE_ACCOUNTS })
     await judge(page, [])
