@@ -6,6 +6,8 @@ import { decodeRecords } from "../../src/ledger/records.ts"
 
 /** A record that a Redis had which then lost it, or may have. */
 export type Evidence = {
+  /** When it went: the first, second … time that something did. */
+  time: number
   partition: number
   generation: number
   entry: number
@@ -25,10 +27,11 @@ export async function readPlaces(sql: Sql): Promise<Place[]> {
 
 /** Reads what this Redis has after the places, past every relay, so that nobody believes it for that. */
 export async function readEvidence(redis: Redis, places: readonly Place[]): Promise<Evidence[]> {
+  const time = ++times
   const found = await Promise.all(
     places.map(async (place) => ({ place, entries: await redis.xrangeBuffer(...rangeOf(place)) })),
   )
-  return found.flatMap(({ place, entries }) => evidenceOf(place, entries))
+  return found.flatMap(({ place, entries }) => evidenceOf({ ...place, time }, entries))
 }
 
 /** The same, and in the same atomic step everything is deleted. */
@@ -39,9 +42,11 @@ export async function readAndFlushAll(redis: Redis, places: readonly Place[]): P
   return places.flatMap((place, i) => {
     const [error, entries] = answers[i] ?? [new Error("no answer"), null]
     if (error !== null || !isEntries(entries)) throw new Error("the stream could not be read")
-    return evidenceOf(place, entries)
+    return evidenceOf({ ...place, time }, entries)
   })
 }
+
+let times = 0
 
 type Entries = [Buffer, Buffer[]][]
 
@@ -53,7 +58,10 @@ function rangeOf({ partition, generation, entryNumber }: Place) {
   return [streamKey(partition, generation), `(${generation}-${entryNumber}`, "+"] as const
 }
 
-function evidenceOf({ partition, generation }: Place, entries: Entries): Evidence[] {
+function evidenceOf(
+  { partition, generation, time }: Place & { time: number },
+  entries: Entries,
+): Evidence[] {
   return entries.flatMap(([position, fields]) => {
     const text = position.toString("latin1")
     const entry = Number(text.slice(text.indexOf("-") + 1))
@@ -67,7 +75,7 @@ function evidenceOf({ partition, generation }: Place, entries: Entries): Evidenc
       // One without money leaves no change record.
       if (type === 0) return []
       const names = [description, ...(requestId === null ? [] : [requestId])]
-      return [{ partition, generation, entry, accountId, seq, atMs, amountFen, names }]
+      return [{ time, partition, generation, entry, accountId, seq, atMs, amountFen, names }]
     })
   })
 }

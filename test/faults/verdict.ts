@@ -106,14 +106,15 @@ export async function compare({ sql, journal, mark, evidence }: Compare): Promis
     else byIntent.set(intent, [...(byIntent.get(intent) ?? []), row])
   }
   const gone = goneOf(rows, evidence)
+  const byName = new Map(gone.flatMap((record) => record.names.map((name) => [name, record])))
   const missing: Evidence[] = []
   for (const intent of journal.intents.values()) {
     const found = byIntent.get(intent) ?? []
-    const excuse = gone.get(intent.name)
+    const excuse = byName.get(intent.name)
     if (intent.class === "done" && found.length === 0 && excuse !== undefined) missing.push(excuse)
-    else judge(verdict, intent, { found, reversed, gone })
+    else judge(verdict, intent, { found, reversed, isGone: excuse !== undefined })
   }
-  countLoss(verdict, { losses, missing, gone: [...new Set(gone.values())] })
+  countLoss(verdict, { losses, missing, gone })
   for (const [what, times] of journal.strange) verdict.findings.push(`${times} times ${what}`)
   return verdict
 }
@@ -144,29 +145,21 @@ function standingOf(
   return { standing: [...charges.values(), ...credits], reversed }
 }
 
-/** By each name: the records that a Redis had, and that Postgres does not have. */
-function goneOf(
-  rows: readonly Row[],
-  evidence: readonly Evidence[],
-): ReadonlyMap<string, Evidence> {
+/** The records that a Redis had, and that Postgres does not have. */
+function goneOf(rows: readonly Row[], evidence: readonly Evidence[]): Evidence[] {
   const kept = new Set(
     rows.map(({ accountId, seq, atMs }) => `${accountId} ${seq} ${Math.round(atMs)}`),
   )
-  const gone = new Map<string, Evidence>()
-  for (const record of evidence) {
-    if (kept.has(`${record.accountId} ${record.seq} ${record.atMs}`)) continue
-    for (const name of record.names) gone.set(name, record)
-  }
-  return gone
+  return evidence.filter(({ accountId, seq, atMs }) => !kept.has(`${accountId} ${seq} ${atMs}`))
 }
 
 type Found = {
   found: readonly Row[]
   reversed: ReadonlyMap<string, Row>
-  gone: ReadonlyMap<string, Evidence>
+  isGone: boolean
 }
 
-function judge(verdict: Verdict, intent: Intent, { found, reversed, gone }: Found): void {
+function judge(verdict: Verdict, intent: Intent, { found, reversed, isGone }: Found): void {
   const { name, told } = intent
   const [row] = found
   if (found.length > 1) {
@@ -193,7 +186,7 @@ function judge(verdict: Verdict, intent: Intent, { found, reversed, gone }: Foun
       }
       // It was answered, lost, and asked for again: the second answer counts.
       const isAnswered = told.length === 0 || told.some((each) => isToldOf(each, row))
-      const isSame = gone.has(name) || new Set(told.map(({ chargeId: id }) => id)).size <= 1
+      const isSame = isGone || new Set(told.map(({ chargeId: id }) => id)).size <= 1
       if (!isAnswered) note(verdict, "lost", `${name} was answered otherwise than ${tell(row)}`)
       if (!isSame) note(verdict, "duplicated", `${name} was answered with two charges`)
     }
@@ -208,8 +201,9 @@ function isToldOf({ chargeId: id, seq, amountFen, balanceAfterFen }: Intent["tol
 }
 
 /**
- * What nobody was told of is no loss. So, of the records that are gone, those count which stand at or
- * before the last that somebody was told of, or that the incidents claim.
+ * What nobody was told of is no loss. So, of the records that went at one time, those count which stand at
+ * or before the last that somebody was told of, or that an incident claims with something told among it.
+ * (Under the same numbers, others may have been written and lost since.)
  */
 function countLoss(
   verdict: Verdict,
@@ -217,24 +211,28 @@ function countLoss(
 ): void {
   verdict.lostCalls = missing.length
   verdict.lostFen = missing.reduce((sum, { amountFen }) => sum + amountFen, 0)
-  const isIn = (record: Evidence, loss: Incident) =>
-    record.partition === loss.partition &&
-    record.generation === loss.generation &&
-    record.entry >= loss.fromEntry &&
-    record.entry <= loss.throughEntry
-  const isBefore = (record: Evidence, told: Evidence) =>
-    record.partition === told.partition &&
-    record.generation === told.generation &&
-    record.entry <= told.entry
+  const isOfOneTime = (one: Evidence, other: Evidence) =>
+    one.time === other.time && one.partition === other.partition
+  const isTold = (record: Evidence) =>
+    missing.some(
+      (told) =>
+        isOfOneTime(told, record) &&
+        told.generation === record.generation &&
+        (told.entry >= record.entry ||
+          losses.some((loss) => isIn(record, loss) && isIn(told, loss))),
+    )
   verdict.detectedLoss = losses.reduce((sum, { records }) => sum + records, 0)
-  verdict.actualLoss = gone.filter(
-    (record) =>
-      losses.some((loss) => isIn(record, loss)) || missing.some((told) => isBefore(record, told)),
-  ).length
+  verdict.actualLoss = gone.filter(isTold).length
   if (verdict.detectedLoss !== verdict.actualLoss) {
     const text = JSON.stringify({ losses, gone: gone.length, missing: missing.slice(0, 5) })
     verdict.findings.push(`the loss that was found is not the one that was: ${text}`)
   }
+}
+
+function isIn(record: Evidence, loss: Incident): boolean {
+  const { partition, generation, entry } = record
+  const isSame = partition === loss.partition && generation === loss.generation
+  return isSame && entry >= loss.fromEntry && entry <= loss.throughEntry
 }
 
 function newVerdict(): Verdict {
