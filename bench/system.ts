@@ -7,8 +7,8 @@ import { migrate } from "../db/migrate.ts"
 import { UPSTREAM_CALLS } from "../src/children.ts"
 import { startEmbeddedStores } from "../src/embedded/index.ts"
 import { freePort } from "../src/embedded/processes.ts"
-import { startKeeper } from "../src/recovery/keeper.ts"
 import { connected, connectRedis } from "../src/ledger/redis.ts"
+import { startKeeper } from "../src/recovery/keeper.ts"
 import { answering, startProgram } from "./programs.ts"
 
 export type Gateway = { url: string; pid: number; stop(): Promise<void> }

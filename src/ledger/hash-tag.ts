@@ -1,10 +1,10 @@
 import slotOf from "cluster-key-slot"
 
 /**
- * The hash tags of partitions. All keys of a partition carry its tag, so that a Redis Cluster keeps them on
- * one node; and tags are chosen so that partitions spread evenly: of each three that follow each other
- * one lies in each third of the slots, of each six one in each sixth, of each twelve one in each twelfth. Left
- * to chance, five of six could lie on one master of three.
+ * The hash tags of partitions. All keys of a partition carry its tag, so that a Redis Cluster keeps them
+ * on one node; and tags are chosen so that partitions spread evenly: of each three that follow each other
+ * one lies in each third of the slots, of each six one in each sixth, of each twelve one in each twelfth.
+ * Left to chance, five of six could lie on one master of three.
  */
 
 const SLOTS = 16_384

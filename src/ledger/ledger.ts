@@ -10,7 +10,7 @@ import { readOpening } from "../../db/queries/read-opening.ts"
 import { type AccountId, type HoldId, parseHoldId, partitionOf } from "../ids.ts"
 import { SETTLE_COMMAND_TIMEOUT_MS } from "../limits.ts"
 import { parseFen } from "../money.ts"
-import { type Batcher, createBatcher } from "./batcher.ts"
+import { type Batcher, type BatcherDeps, createBatcher } from "./batcher.ts"
 import { isRecordBehind } from "./behind.ts"
 import { createCounters } from "./counters.ts"
 import { type Health, type ReadOutcome, readAccount, readHealth } from "./health.ts"
@@ -93,20 +93,11 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
   const revokeDir = join(dataDir, "revokes")
   let isStopping = false
   const settling = settleLeftovers(revokeDir, {
-    redis: cold,
-    openings,
-    past,
-    log,
+    ...{ redis: cold, openings, past, log },
     isStopping: () => isStopping,
   })
-  const batchers = await Promise.all(
-    Array.from({ length: partitions }, async (_, partition) => {
-      const revokeFile = await createRevokeFile(revokeDir, partition)
-      return createBatcher({
-        ...{ redis: hot, openings, partition, revokeFile, past, pressure, onBatch, log },
-      })
-    }),
-  )
+  const shared = { redis: hot, openings, past, pressure, onBatch, log }
+  const batchers = await createBatchers(partitions, revokeDir, shared)
   watch.follow(batchers)
   const { applyPending } = createInstructions({
     redis: cold,
@@ -120,9 +111,7 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
     hold: (item) => batcherOf(item.accountId).hold(item),
     ...createResolutions({ openings, batcherOf }),
     seedCounter: createCounters({
-      redis: cold,
-      openings,
-      readSpending: (key) => readKeySpending(sql, key),
+      ...{ redis: cold, openings, readSpending: (key) => readKeySpending(sql, key) },
     }),
     raiseServices: (version) => raiseServices({ redis: cold, openings }, version),
     applyPending,
@@ -153,6 +142,19 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
     hot.disconnect()
     cold.disconnect()
   }
+}
+
+function createBatchers(
+  partitions: number,
+  revokeDir: string,
+  shared: Omit<BatcherDeps, "partition" | "revokeFile">,
+): Promise<Batcher[]> {
+  return Promise.all(
+    Array.from({ length: partitions }, async (_, partition) => {
+      const revokeFile = await createRevokeFile(revokeDir, partition)
+      return createBatcher({ ...shared, partition, revokeFile })
+    }),
+  )
 }
 
 const NO_WAIT: Wait = { replicas: 0, timeoutMs: 0 }

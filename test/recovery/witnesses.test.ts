@@ -107,11 +107,8 @@ test("a loss is told by a process to which nobody speaks, in each of its partiti
     const again = await t.startFlusher()
     await eventually(async () => {
       const lost = (await incidentsOf(t)).filter(({ kind }) => kind === "records_lost")
-      const found = lost.map(({ partition, records }) => [partition, records])
-      expect(found.toSorted()).toEqual([
-        [0, 4],
-        [1, 4],
-      ])
+      const found = lost.map(({ partition, records }) => `${partition}: ${records}`)
+      expect(found.toSorted()).toEqual(["0: 4", "1: 4"])
       expect((await readOpening(t.stores.sql)).generations).toEqual([2, 2])
     })
     await eventually(async () => expect(await t.ledger.health()).toEqual({ status: "ready" }))
