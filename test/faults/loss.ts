@@ -36,6 +36,7 @@ export async function readEvidence(redis: Redis, places: readonly Place[]): Prom
 
 /** The same, and in the same atomic step everything is deleted. */
 export async function readAndFlushAll(redis: Redis, places: readonly Place[]): Promise<Evidence[]> {
+  const time = ++times
   const transaction = redis.multi()
   for (const place of places) transaction.xrangeBuffer(...rangeOf(place))
   const answers = (await transaction.flushall().exec()) ?? []
