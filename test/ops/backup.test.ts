@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { appendFileSync, cpSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { appendFileSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { connectSql, type Sql } from "../../db/connection.ts"
 import { freePort } from "../../src/embedded/processes.ts"
@@ -180,6 +180,12 @@ function replaceRedis(dataDir: string, { dir }: Taken): void {
   rmSync(join(dataDir, "redis"), { recursive: true })
   cpSync(join(dir, "redis"), join(dataDir, "redis"), { recursive: true })
 }
+
+test("what a gateway of then has left to revoke is nobody's, so that whoever starts takes it up", async () => {
+  const names = readdirSync(join(await restoreTo(first), "revokes"))
+  expect(names.length).toBeGreaterThan(0)
+  for (const name of names) expect(name).toMatch(/^4194305-\w+-0\.slot\.json$/)
+})
 
 test("a directory that is in use, or not empty, is not written to", () => {
   expect(refusals).toEqual([
