@@ -1,0 +1,100 @@
+import type { addIncident } from "../../../db/queries/add-incident.ts"
+import type { handleLoss } from "../../../db/queries/handle-loss.ts"
+import type { listDistrusted } from "../../../db/queries/list-distrusted.ts"
+import type { listLosses, SeenBefore } from "../../../db/queries/list-losses.ts"
+import type { noteSeen } from "../../../db/queries/note-seen.ts"
+import { findGeneration, type PostgresState, partitionOf, type StandIn } from "./state.ts"
+
+/** What processes have seen and Redis does not have, and what became of it. */
+export function createLosses(state: () => PostgresState) {
+  const seen: StandIn<typeof noteSeen> = (note) => {
+    const now = state()
+    const { partition, generation, opening } = note
+    const row = partitionOf(now, partition)
+    const over = findGeneration(now, note)
+    const known = now.losses.find(
+      (loss) =>
+        loss.partition === partition && loss.generation === generation && loss.opening === opening,
+    )
+    if (known === undefined) {
+      now.losses.push({
+        ...note,
+        hadEntry: over?.lastEntry ?? row.openedEntry,
+        hadRecords: over?.lastRecords ?? row.openedRecords,
+        isHandled: false,
+      })
+    } else if (note.entryNumber > known.entryNumber) {
+      if (known.entryNumber <= known.hadEntry) {
+        known.hadEntry = over?.lastEntry ?? known.hadEntry
+        known.hadRecords = over?.lastRecords ?? known.hadRecords
+      }
+      const { entryNumber, records } = note
+      Object.assign(known, { entryNumber, records, isHandled: false })
+    }
+  }
+  const list: StandIn<typeof listLosses> = () =>
+    state()
+      .losses.filter(({ isHandled }) => !isHandled)
+      .toSorted(
+        (a, b) => a.partition - b.partition || a.generation - b.generation || a.opening - b.opening,
+      )
+      .map((loss) => {
+        const first = isLoss(loss) ? firstLoss(state(), loss) : undefined
+        const { hadEntry, hadRecords } = first ?? loss
+        return { ...loss, hadEntry, hadRecords }
+      })
+  const handle: StandIn<typeof handleLoss> = (done) => {
+    for (const loss of state().losses) {
+      const { partition, generation, opening, entryNumber } = loss
+      const isSame = partition === done.partition && generation === done.generation
+      const isAsHigh = opening === done.opening && entryNumber === done.entryNumber
+      if (isSame && isAsHigh) loss.isHandled = true
+    }
+  }
+  const distrusted: StandIn<typeof listDistrusted> = () =>
+    state().partitions.flatMap(({ partition, generation }) => {
+      const found = state().incidents.find(
+        (incident) =>
+          incident.partition === partition &&
+          incident.generation === generation &&
+          (incident.kind === "records_lost" || incident.kind === "stream_diverged"),
+      )
+      return found === undefined ? [] : [{ partition, detail: found.detail }]
+    })
+  const add: StandIn<typeof addIncident> = (incident) => {
+    const { partition, generation, kind, fromEntry } = incident
+    // Two that are about no entries are never the same: null is not null.
+    const known = state().incidents.find(
+      (other) =>
+        other.partition === partition &&
+        other.generation === generation &&
+        other.kind === kind &&
+        fromEntry !== null &&
+        other.fromEntry === fromEntry,
+    )
+    if (known === undefined) state().incidents.push({ ...incident })
+    else if ((incident.throughEntry ?? 0) > (known.throughEntry ?? Number.POSITIVE_INFINITY)) {
+      const { throughEntry, records, detail } = incident
+      Object.assign(known, { throughEntry, records, detail })
+    }
+  }
+  return {
+    noteSeen: seen,
+    listLosses: list,
+    handleLoss: handle,
+    listDistrusted: distrusted,
+    addIncident: add,
+  }
+}
+
+function isLoss({ entryNumber, hadEntry }: SeenBefore): boolean {
+  return entryNumber > hadEntry
+}
+
+function firstLoss(state: PostgresState, loss: SeenBefore): SeenBefore | undefined {
+  const { partition, generation } = loss
+  return state.losses
+    .filter((other) => other.partition === partition && other.generation === generation)
+    .filter(isLoss)
+    .toSorted((left, right) => left.opening - right.opening)[0]
+}
