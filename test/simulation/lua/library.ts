@@ -74,7 +74,9 @@ export const operators = {
     const [kind, table] = all(list)
     if (!(table instanceof LuaTable)) throw new LuaError("only pairs and ipairs are gone through")
     if (kind === "pairs") return table.entries()
-    return table.list.map((value, i) => [i + 1, value])
+    const end = table.list.indexOf(undefined)
+    const listed = end === -1 ? table.list : table.list.slice(0, end)
+    return listed.map((value, i) => [i + 1, value])
   },
   one,
   all,

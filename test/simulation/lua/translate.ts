@@ -79,6 +79,8 @@ class Translation {
         return this.#return(statement.arguments)
       case "IfStatement":
         return this.#if(statement)
+      case "DoStatement":
+        return `{\n${this.#block(statement.body)}\n}`
       case "WhileStatement":
         return `while (${this.#condition(statement.condition)}) {\n${this.#block(statement.body)}\n}`
       case "FunctionDeclaration": {
