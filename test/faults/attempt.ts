@@ -87,7 +87,8 @@ export async function strikeAndHeal(fault: Fault, scene: Scene): Promise<Moments
   await Bun.sleep(chance.between(...outage))
   await heal()
   const healedAt = performance.now()
-  const recoveredAt = await recovered(load, healedAt)
+  const [chargedAt, backAt] = await Promise.all([recovered(load, healedAt), whole(fault, scene)])
+  const recoveredAt = Math.max(chargedAt, backAt)
   await Bun.sleep(AFTER_MS)
   return { underWay, struckAt, healedAt, recoveredAt }
 }
@@ -107,6 +108,19 @@ async function recovered({ seen }: Load, sinceAt: number): Promise<number> {
   return (await eventually(look, { timeoutMs: RECOVERED_MS_MAX })) || sinceAt
 }
 const PLACES = 4
+
+/** When it was so what the fault asks for beside that. */
+async function whole({ isBack }: Fault, scene: Scene): Promise<number> {
+  if (isBack === undefined) return 0
+  const look = async () => {
+    const isSo = await isBack(scene)
+    if (!isSo) await Bun.sleep(LOOK_MS)
+    return isSo
+  }
+  await eventually(look, { timeoutMs: RECOVERED_MS_MAX })
+  return performance.now()
+}
+const LOOK_MS = 20
 
 function timesOf(moments: Moments, { seen }: Load, { looks }: Probe): Times {
   const { struckAt, healedAt, recoveredAt } = moments

@@ -15,10 +15,16 @@ export type Fault = {
   outageMs?: readonly [number, number]
   /** The same in the long form, where that is longer. */
   longOutageMs?: readonly [number, number]
+  /** It takes minutes, and is tried less often in the long form. */
+  isSlow?: true
+  /** It has so many ways, one after the other: the long form tries each. */
+  ways?: number
   /** What Redis had answered may be gone with it; then it must be told, to the record. */
   mayLose?: true
   /** A gateway that is frozen answers nobody in time. */
   freezesGateways?: true
+  /** Beside charges: whether what was broken is whole again. */
+  isBack?(at: Scene): Promise<boolean>
   /** More that must be so in the end: one sentence for each thing that is not. */
   check?(at: Scene): Promise<string[]>
 }

@@ -55,9 +55,9 @@ async function tryOften(fault: Fault): Promise<void> {
 }
 
 /** The slow ones are tried less often. */
-function timesOf({ longOutageMs }: Fault): number {
-  const isSlow = !options.short && (longOutageMs?.[0] ?? 0) >= 10_000
-  return isSlow ? Math.ceil(times / 5) : times
+function timesOf({ isSlow, ways = 1 }: Fault): number {
+  if (options.short) return times
+  return isSlow === true ? Math.ceil(times / 5) : Math.max(times, ways)
 }
 
 /** False where its stores are not to be used any more. */

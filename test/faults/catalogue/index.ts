@@ -5,9 +5,11 @@ import { POSTGRES_FAULTS } from "./postgres.ts"
 import { PROCESS_FAULTS } from "./processes.ts"
 import { REDEMPTION_FAULTS } from "./redemptions.ts"
 import { RESOURCE_FAULTS } from "./resources.ts"
+import { RESTORED_FAULTS } from "./restored.ts"
 import { STEP_FAULTS } from "./steps.ts"
 
 export const FAULTS: readonly Fault[] = [
   ...[...PROCESS_FAULTS, ...STEP_FAULTS, ...NETWORK_FAULTS, ...POSTGRES_FAULTS],
+  ...RESTORED_FAULTS,
   ...[...LOSS_FAULTS, ...RESOURCE_FAULTS, ...REDEMPTION_FAULTS],
 ]

@@ -6,6 +6,7 @@ const away: Fault = {
   name: "Postgres away",
   outageMs: [1_500, 2_500],
   longOutageMs: [60_000, 60_000],
+  isSlow: true,
   async strike({ site, load, note }) {
     await site.postgres.stop()
     const before = paid(load.seen.samples)
@@ -22,21 +23,25 @@ function paid(samples: readonly { outcome: string }[]): number {
 
 /** In the details of every flush that carries charges. */
 const FLUSH = "user.login"
+const FLUSH_MS_MAX = 5_000
 
 const duringFlush = (["request", "reply"] as const).map(
   (moment): Fault => ({
-    name: `Postgres killed within a flush, ${moment === "request" ? "before" : "after"} its commit`,
+    name: `Postgres restarted within a flush, ${moment === "request" ? "before" : "after"} its commit`,
     outageMs: [0, 400],
-    async strike({ site, note }) {
-      const killed = Promise.withResolvers<"killed">()
-      site.flusher.toPostgres.interrupt(FLUSH, moment, () => {
-        void site.postgres.kill().then(() => killed.resolve("killed"))
+    async strike({ site: { flusher, postgres }, chance, note }) {
+      const end = chance.is(0.5) ? postgres.kill : postgres.stop
+      const ended = Promise.withResolvers<"ended">()
+      let isAwaited = true
+      flusher.toPostgres.interrupt(FLUSH, moment, () => {
+        if (isAwaited) void end().then(() => ended.resolve("ended"))
       })
-      if ((await Promise.race([killed.promise, Bun.sleep(5_000)])) !== "killed") {
+      if ((await Promise.race([ended.promise, Bun.sleep(FLUSH_MS_MAX)])) !== "ended") {
+        isAwaited = false
         note("no flush came by")
-        await site.postgres.kill()
+        await end()
       }
-      return site.postgres.start
+      return postgres.start
     },
   }),
 )

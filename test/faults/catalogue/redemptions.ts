@@ -46,7 +46,7 @@ function race(name: string, expected: number, payersOf: (at: Scene) => readonly 
 }
 
 /** Each call has a connection of its own. */
-function sendBy({ site, chance }: Scene): Stage["send"] {
+export function sendBy({ site, chance }: Pick<Scene, "site" | "chance">): Stage["send"] {
   return async (_payer, sent) => {
     const caller = createCaller(chance.pick(site.gateways).port)
     const fate = await caller.call(sent)

@@ -2,11 +2,12 @@ import { readOpening } from "../../../db/queries/read-opening.ts"
 import { SCRIPT_NAMES, type ScriptName, scriptHashes } from "../../../src/ledger/scripts.ts"
 import type { Fault, Heal, Scene } from "../fault.ts"
 import { readAndFlushAll, readPlaces } from "../loss.ts"
-import type { Role } from "../site.ts"
+import type { Breakable } from "../servers.ts"
+import type { Role, Site } from "../site.ts"
 
 /**
- * Processes that are killed at a named step of what they do: when they have asked for it, and it has not
- * happened; or when it has, and they have not heard of it.
+ * Processes and stores that are killed at a named step: when it has been asked for, and has not
+ * happened; or when it has, and who asked has not heard of it.
  */
 
 type Moment = "request" | "reply"
@@ -19,6 +20,8 @@ type Step = {
 
 /** In the details of every batch, and of every flush that carries charges. */
 const CHARGES = "user.login"
+
+const SCRIPT_LOAD = "-- opening "
 
 const FLUSHER_STEPS: readonly Step[] = [
   { name: "reading the stream", text: "xrange", relay: "toRedis" },
@@ -36,79 +39,107 @@ const RECOVERY_STEPS: readonly Step[] = [
   { name: "beginning the stream", text: "xadd", relay: "toRedis" },
   { name: "building", text: "mset", relay: "toRedis" },
   { name: "switching", text: "insert into generations", relay: "toPostgres" },
-  { name: "loading scripts", text: "-- opening ", relay: "toRedis" },
+  { name: "loading scripts", text: SCRIPT_LOAD, relay: "toRedis" },
   { name: "opening", text: "open_partition:", relay: "toRedis" },
   { name: "marking it open", text: "set is_open = true", relay: "toPostgres" },
 ]
 const MOMENTS: readonly Moment[] = ["request", "reply"]
 const HIT_MS_MAX = 6_000
 
-const flusherSteps: Fault = {
-  name: "kill -9 of the flusher at a step of a flush",
-  async strike(at) {
-    return await killAt(at, { role: at.site.flusher, steps: FLUSHER_STEPS })
-  },
+/** Somebody takes a step, and somebody dies of it. */
+type Work = {
+  name: string
+  steps: readonly Step[]
+  actor(at: Scene): Role
+  /** Makes the actor take the step. */
+  provoke?(at: Scene, role: Role, step: Step): Promise<unknown>
+  mayLose?: true
 }
 
-const gatewaySteps: Fault = {
-  name: "kill -9 of a gateway at a step of a batch",
-  async strike(at) {
-    const role = at.chance.pick(at.site.gateways)
-    return await killAt(at, {
-      role,
-      steps: GATEWAY_STEPS,
-      async provoke({ text }) {
-        // Beyond their deadline, batches are revoked.
-        if (text === "revoke") role.toRedis.holdReplies()
-        // A process that starts opens its slots.
-        if (text === "openSlot") {
-          await role.kill()
-          await role.start()
-        }
-      },
-    })
+const flush: Work = {
+  name: "a flush",
+  steps: FLUSHER_STEPS,
+  actor: ({ site }) => site.flusher,
+}
+
+const batch: Work = {
+  name: "a batch",
+  steps: GATEWAY_STEPS,
+  actor: ({ site, chance }) => chance.pick(site.gateways),
+  async provoke(_at, role, { text }) {
+    // Beyond their deadline, batches are revoked.
+    if (text === "revoke") role.toRedis.holdReplies()
+    // A process that starts opens its slots.
+    if (text === "openSlot") {
+      await role.kill()
+      await role.start()
+    }
   },
 }
 
 /** A new process each time: on a connection that is new, a statement passes as its text. */
-const recoverySteps: Fault = {
-  name: "kill -9 of the keeper at a step of a recovery",
-  mayLose: true,
-  outageMs: [0, 200],
-  async strike(at) {
-    const { site, evidence } = at
-    const role = site.keeper
+const recovery: Work = {
+  name: "a recovery",
+  steps: RECOVERY_STEPS,
+  actor: ({ site }) => site.keeper,
+  async provoke({ site, evidence }, role, { text }) {
     await role.kill()
-    return await killAt(at, {
-      role,
-      steps: RECOVERY_STEPS,
-      async provoke() {
-        evidence.push(...(await readAndFlushAll(site.redis().client, await readPlaces(site.sql))))
-        await role.start()
-      },
-    })
+    // A node that has them keeps them.
+    if (text === SCRIPT_LOAD) await site.redis().client.script("FLUSH")
+    evidence.push(...(await readAndFlushAll(site.redis().client, await readPlaces(site.sql))))
+    await role.start()
   },
+  mayLose: true,
 }
 
-type Killing = { role: Role; steps: readonly Step[]; provoke?(step: Step): Promise<void> }
+type Store = { relay: Step["relay"]; of(site: Site): Breakable }
+const redis: Store = { relay: "toRedis", of: (site) => site.redis() }
+const postgres: Store = { relay: "toPostgres", of: (site) => site.postgres }
 
-async function killAt(
-  { site, chance, note }: Scene,
-  { role, steps, provoke }: Killing,
-): Promise<Heal> {
-  const [step, moment] = [chance.pick(steps), chance.pick(MOMENTS)]
-  const { openings } = await readOpening(site.sql)
+/** The steps come in turn, each in both moments. `store`: it is killed, instead of who takes the step. */
+function killed(name: string, work: Work, store: Store | null = null): Fault {
+  const steps = work.steps.filter(({ relay }) => store === null || relay === store.relay)
+  const ways = steps.flatMap((step) => MOMENTS.map((moment) => ({ step, moment })))
+  let turn: number | null = null
+  return {
+    name: `kill -9 of ${name} at a step of ${work.name}`,
+    ways: ways.length,
+    outageMs: [0, 200],
+    ...(work.mayLose === true && { mayLose: true as const }),
+    async strike(at) {
+      turn = turn === null ? at.chance.between(0, ways.length - 1) : (turn + 1) % ways.length
+      const way = ways[turn]
+      if (way === undefined) throw new RangeError("there are no steps")
+      const role = work.actor(at)
+      const victim = store === null ? role : store.of(at.site)
+      return await killAt(at, { ...way, role, victim, provoke: work.provoke })
+    },
+  }
+}
+
+type Killing = {
+  step: Step
+  moment: Moment
+  role: Role
+  victim: Breakable
+  provoke: Work["provoke"]
+}
+
+async function killAt(at: Scene, { step, moment, role, victim, provoke }: Killing): Promise<Heal> {
+  const { openings } = await readOpening(at.site.sql)
   const text = isScript(step.text) ? scriptHashes(Math.max(...openings))[step.text] : step.text
-  const killed = Promise.withResolvers<"killed">()
+  const dead = Promise.withResolvers<"dead">()
+  let isAwaited = true
   role[step.relay].interrupt(text, moment, () => {
-    void role.kill().then(() => killed.resolve("killed"))
+    if (isAwaited) void victim.kill().then(() => dead.resolve("dead"))
   })
-  await provoke?.(step)
-  const isHit = (await Promise.race([killed.promise, Bun.sleep(HIT_MS_MAX)])) === "killed"
+  await provoke?.(at, role, step)
+  const isHit = (await Promise.race([dead.promise, Bun.sleep(HIT_MS_MAX)])) === "dead"
+  isAwaited = false
   const when = moment === "request" ? "before" : "after"
-  note(`${when} ${step.name}${isHit ? "" : ": not reached"}`)
-  if (!isHit) await role.kill()
-  return role.start
+  at.note(`${when} ${step.name}${isHit ? "" : ": not reached"}`)
+  if (!isHit) await victim.kill()
+  return victim.start
 }
 
 const SCRIPTS: ReadonlySet<string> = new Set(SCRIPT_NAMES)
@@ -117,4 +148,13 @@ function isScript(text: string): text is ScriptName {
   return SCRIPTS.has(text)
 }
 
-export const STEP_FAULTS: readonly Fault[] = [flusherSteps, gatewaySteps, recoverySteps]
+export const STEP_FAULTS: readonly Fault[] = [
+  ...[
+    killed("the flusher", flush),
+    killed("Redis", flush, redis),
+    killed("Postgres", flush, postgres),
+  ],
+  ...[killed("a gateway", batch), killed("Redis", batch, redis)],
+  killed("the keeper", recovery),
+  ...[killed("Redis", recovery, redis), killed("Postgres", recovery, postgres)],
+]
