@@ -1,5 +1,6 @@
 import { readOpening } from "../db/queries/read-opening.ts"
 import type { AccountId } from "../src/ids.ts"
+import { oneNode } from "../src/ledger/cluster.ts"
 import { accountKey } from "../src/ledger/keys.ts"
 import { decodeAccount } from "../src/ledger/states.ts"
 import { auditBooks } from "../src/reconcile/audit.ts"
@@ -38,7 +39,11 @@ export async function checkBooks(
   system: System,
   { accounts, accepted: allAccepted }: Proof,
 ): Promise<Books> {
-  const { findings: audited } = await auditBooks({ ...system, catchUpMs: CATCH_UP_MS })
+  const { findings: audited } = await auditBooks({
+    sql: system.sql,
+    redis: oneNode(system.redis),
+    catchUpMs: CATCH_UP_MS,
+  })
   const findings = [...audited]
   const inPostgres = await readPostgres(system)
   const inRedis = await readRedis(system, accounts)

@@ -1,11 +1,12 @@
 import type { Redis } from "ioredis"
+import { oneNode } from "../src/ledger/cluster.ts"
 import { type Lag as PartitionLag, readLag as readPartitionLag } from "../src/ledger/meta.ts"
 
 export type Lag = Pick<PartitionLag, "records" | "seconds">
 
 /** How far Postgres is behind Redis. The benchmark has one partition. */
 export async function readLag(redis: Redis): Promise<Lag> {
-  const lag = await readPartitionLag(redis, 0)
+  const lag = await readPartitionLag(oneNode(redis), 0)
   if (lag === null) throw new Error("the ledger is not open")
   return lag
 }

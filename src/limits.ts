@@ -79,7 +79,10 @@ export const UNFLUSHED_RECORDS_MAX = 2_000_000
 export const MEMORY_SHARE_SHORT = 0.85
 export const MEMORY_SHARE_ENOUGH = 0.8
 
-// ---- what a gateway looks at while nobody calls
+// ---- Redis
+/** How long a process that starts waits for it. */
+export const REDIS_START_MS = 10_000
+/** How often processes look at it while nobody calls; and at a Cluster, which master has what. */
 export const REDIS_POLL_MS = 250
 
 // ---- replicas of Redis

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs"
 import http from "node:http"
 import { connectSql } from "../db/connection.ts"
 import { commandOf, freePort } from "../src/embedded/processes.ts"
+import { oneNode } from "../src/ledger/cluster.ts"
 import { connected, connectRedis } from "../src/ledger/redis.ts"
 import { auditBooks } from "../src/reconcile/audit.ts"
 import { createPlaces } from "./embedded/places.ts"
@@ -49,7 +50,7 @@ async function expectBooks(stores: { databaseUrl: string; redisUrl: string }): P
   const sql = connectSql(stores.databaseUrl, { max: 1, applicationName: "test" })
   const redis = connectRedis(stores.redisUrl, { name: "test", commandTimeoutMs: 5_000 })
   await connected(redis, 5_000)
-  expect((await auditBooks({ sql, redis })).findings).toEqual([])
+  expect((await auditBooks({ sql, redis: oneNode(redis) })).findings).toEqual([])
   redis.disconnect()
   await sql.end()
 }

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { connectSql } from "../db/connection.ts"
 import { freePort } from "../src/embedded/processes.ts"
+import { oneNode } from "../src/ledger/cluster.ts"
 import { connected, connectRedis } from "../src/ledger/redis.ts"
 import { auditBooks } from "../src/reconcile/audit.ts"
 import { createPlaces } from "./embedded/places.ts"
@@ -106,7 +107,7 @@ async function expectBooks(databaseUrl: string, redisUrl: string): Promise<void>
   const sql = connectSql(databaseUrl, { max: 1, applicationName: "test" })
   const redis = connectRedis(redisUrl, { name: "test", commandTimeoutMs: 5_000 })
   await connected(redis, 5_000)
-  expect((await auditBooks({ sql, redis })).findings).toEqual([])
+  expect((await auditBooks({ sql, redis: oneNode(redis) })).findings).toEqual([])
   redis.disconnect()
   await sql.end()
 }

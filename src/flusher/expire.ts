@@ -1,12 +1,15 @@
 import type { Redis } from "ioredis"
 import type { Sql } from "../../db/connection.ts"
 import { readClock } from "../../db/queries/read-clock.ts"
+import type { RedisNodes } from "../ledger/cluster.ts"
 import { createExpirer } from "../ledger/expiry.ts"
 import type { Openings } from "../ledger/opening.ts"
 import { CLOCKS_APART_MS_MAX, EXPIRIES_PER_SWEEP_MAX } from "../limits.ts"
 
+type Expirer = ReturnType<typeof createExpirer>
+
 type Deps = {
-  redis: Redis
+  redis: RedisNodes
   sql: Sql
   openings: Openings
   partitions: number
@@ -25,8 +28,8 @@ export function createExpiry({ redis, sql, openings, partitions, log }: Deps) {
   return { sweep, stop }
 
   async function sweep(): Promise<void> {
-    const [redisMs, postgresMs] = await Promise.all([readTime(redis), readClock(sql)])
-    const apartMs = Math.abs(redisMs - postgresMs)
+    const [times, postgresMs] = await Promise.all([readTimes(), readClock(sql)])
+    const apartMs = Math.max(0, ...times.map(({ redisMs }) => Math.abs(redisMs - postgresMs)))
     if (apartMs > CLOCKS_APART_MS_MAX) {
       if (!areApart) log(`ALARM the clocks of Redis and Postgres are ${apartMs} ms apart`)
       areApart = true
@@ -34,9 +37,21 @@ export function createExpiry({ redis, sql, openings, partitions, log }: Deps) {
     }
     if (areApart) log("the clocks of Redis and Postgres agree again")
     areApart = false
-    for (const expirer of expirers) {
+    for (const { expirer, redisMs } of times) {
       while ((await expirer.sweep(redisMs)) === EXPIRIES_PER_SWEEP_MAX);
     }
+  }
+
+  /** Of the partitions whose node can be asked: the holds of the others wait. */
+  async function readTimes(): Promise<{ expirer: Expirer; redisMs: number }[]> {
+    const asked = expirers.map(async (expirer, partition) => {
+      return { expirer, redisMs: await readTime(redis.of(partition)) }
+    })
+    const times = (await Promise.allSettled(asked)).flatMap((time) =>
+      time.status === "fulfilled" ? [time.value] : [],
+    )
+    if (times.length === 0) await Promise.all(asked)
+    return times
   }
 
   async function stop(): Promise<void> {
@@ -44,7 +59,7 @@ export function createExpiry({ redis, sql, openings, partitions, log }: Deps) {
   }
 }
 
-async function readTime(redis: Redis): Promise<number> {
-  const [seconds, micros] = await redis.time()
+async function readTime(node: Redis): Promise<number> {
+  const [seconds, micros] = await node.time()
   return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
 }

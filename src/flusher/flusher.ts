@@ -1,6 +1,6 @@
-import type { Redis } from "ioredis"
 import type { Flush } from "../../db/queries/flush-batch.ts"
 import { within } from "../deadline.ts"
+import type { RedisNodes } from "../ledger/cluster.ts"
 import { metaKey, streamKey } from "../ledger/keys.ts"
 import { readMeta } from "../ledger/meta.ts"
 import { type Openings, ofPartition } from "../ledger/opening.ts"
@@ -56,7 +56,7 @@ export type FlushRecord = {
 }
 
 export type FlusherDeps = {
-  redis: Redis
+  redis: RedisNodes
   record: FlushRecord
   openings: Openings
   partition: number
@@ -196,7 +196,8 @@ export function startFlusher(deps: FlusherDeps): Flusher {
     tailOf = place.generation
     for (const { number, atMs } of entries) tail.push({ entryNumber: number, atMs })
     const opened = openings.current() ?? (await openings.reload())
-    const reply = await runScript(redis, ofPartition(opened.scripts, partition).acknowledge, {
+    const { acknowledge } = ofPartition(opened.scripts, partition)
+    const reply = await runScript(redis.of(partition), acknowledge, {
       keys: [metaKey(partition), streamKey(partition, place.generation)],
       args: [
         String(place.generation),

@@ -8,10 +8,10 @@ import { readOpening } from "../../db/queries/read-opening.ts"
 import { readStop } from "../../db/queries/read-stop.ts"
 import { readWatermarks } from "../../db/queries/read-watermarks.ts"
 import { within } from "../deadline.ts"
+import { connectNodes } from "../ledger/cluster.ts"
 import { createInstructions } from "../ledger/instructions.ts"
 import { readInstruction } from "../ledger/ledger.ts"
 import { createOpenings } from "../ledger/opening.ts"
-import { connected, connectRedis } from "../ledger/redis.ts"
 import { raiseServices } from "../ledger/services.ts"
 import { sweepServices } from "../ledger/sweep-services.ts"
 import {
@@ -20,6 +20,7 @@ import {
   EXPIRY_INTERVAL_MS,
   FLUSH_COMMAND_TIMEOUT_MS,
   FORGET_INTERVAL_MS,
+  REDIS_START_MS,
   SETTLE_COMMAND_TIMEOUT_MS,
   SWEEP_INTERVAL_MS,
 } from "../limits.ts"
@@ -41,11 +42,10 @@ export async function startFlusherProcess(
   stores: { redisUrl: string; databaseUrl: string; dataDir: string },
   log: (message: string) => void,
 ): Promise<{ stop(): Promise<void> }> {
-  const redis = connectRedis(stores.redisUrl, {
-    name: "fengate flusher",
+  const redis = await connectNodes(stores.redisUrl, {
+    ...{ name: "fengate flusher", timeoutMs: REDIS_START_MS },
     commandTimeoutMs: FLUSH_COMMAND_TIMEOUT_MS,
   })
-  await connected(redis, 10_000)
   const sql = connectSql(stores.databaseUrl, { max: 4, applicationName: "fengate flusher" })
   const openings = createOpenings(() => readOpening(sql))
   const { partitions } = await openings.reload()
@@ -56,8 +56,8 @@ export async function startFlusherProcess(
     log,
   })
   // Expiries have a connection of their own: a flush that reads much must not delay them.
-  const redisForHolds = connectRedis(stores.redisUrl, {
-    name: "fengate expiry",
+  const redisForHolds = await connectNodes(stores.redisUrl, {
+    ...{ name: "fengate expiry", timeoutMs: REDIS_START_MS },
     commandTimeoutMs: SETTLE_COMMAND_TIMEOUT_MS,
   })
   const expiry = createExpiry({ redis: redisForHolds, sql, openings, partitions, log })

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis"
+import type { RedisNodes } from "../ledger/cluster.ts"
 import { streamKey } from "../ledger/keys.ts"
 import { decodeRecords, type LedgerRecord } from "../ledger/records.ts"
 import { FLUSH_ENTRIES_MAX, FLUSH_RECORDS_MAX } from "../limits.ts"
@@ -31,18 +31,20 @@ export type StreamPlace = {
  * `BrokenStream` otherwise.
  */
 export async function readEntries(
-  redis: Redis,
+  redis: RedisNodes,
   place: StreamPlace,
   entriesMax: number = FLUSH_ENTRIES_MAX,
 ): Promise<Entry[]> {
   const { partition, generation, entryNumber } = place
-  const found = await redis.xrangeBuffer(
-    streamKey(partition, generation),
-    `(${generation}-${entryNumber}`,
-    "+",
-    "COUNT",
-    entriesMax,
-  )
+  const found = await redis
+    .of(partition)
+    .xrangeBuffer(
+      streamKey(partition, generation),
+      `(${generation}-${entryNumber}`,
+      "+",
+      "COUNT",
+      entriesMax,
+    )
   const entries: Entry[] = []
   let [number, id, records] = [place.entryNumber, place.entryId, 0]
   for (const [position, fields] of found) {

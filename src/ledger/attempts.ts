@@ -1,7 +1,7 @@
-import type { Redis } from "ioredis"
 import { randomChars } from "../ids.ts"
 import { IDEMPOTENCY_TTL_MS, UNFLUSHED_RECORDS_MAX } from "../limits.ts"
 import type { Batch } from "./batch.ts"
+import type { RedisNodes } from "./cluster.ts"
 import { holdsKey, keyPrefix, memoKey, metaKey, reversedKey, streamKey } from "./keys.ts"
 import { type OpenedLedger, ofPartition } from "./opening.ts"
 import type { Seen } from "./outcomes.ts"
@@ -10,7 +10,7 @@ import { runScript, runScriptReplicated, type ScriptReply, type Wait } from "./r
 /** One attempt each of the scripts of a slot: what they are called with, and nothing else. */
 
 /** What the state of Redis asks of every batch. */
-export type Pressure = { wait: Wait; isMemoryShort(): boolean }
+export type Pressure = { wait: Wait; isMemoryShort(partition: number): boolean }
 
 export type SlotPlace = { partition: number; generation: number; slot: string }
 
@@ -25,7 +25,7 @@ export type NumberedBatch = SlotPlace & {
 }
 
 export function sendBatch(
-  redis: Redis,
+  redis: RedisNodes,
   opened: OpenedLedger,
   {
     batch,
@@ -50,13 +50,13 @@ export function sendBatch(
   const prefix = keyPrefix(partition, generation)
   const accounts = pushAll(keys, `${prefix}a:`, batch.accounts())
   if (pushAll(keys, prefix, batch.others()) > 0) keys.push(holdsKey(partition, generation))
-  return runScriptReplicated(redis, ofPartition(opened.scripts, partition).decide, {
+  return runScriptReplicated(redis.of(partition), ofPartition(opened.scripts, partition).decide, {
     wait: pressure.wait,
     keys,
     args: [
       String(generation),
       String(opened.partitions),
-      pressure.isMemoryShort() ? "0" : String(UNFLUSHED_RECORDS_MAX),
+      pressure.isMemoryShort(partition) ? "0" : String(UNFLUSHED_RECORDS_MAX),
       slot,
       String(number),
       entryId,
@@ -68,7 +68,7 @@ export function sendBatch(
 }
 
 export function sendRevoke(
-  redis: Redis,
+  redis: RedisNodes,
   opened: OpenedLedger,
   order: NumberedBatch,
 ): Promise<ScriptReply> {
@@ -82,7 +82,7 @@ export function sendRevoke(
   const prefix = keyPrefix(partition, generation)
   const accounts = pushAll(keys, `${prefix}a:`, order.accounts)
   if (pushAll(keys, prefix, order.others) > 0) keys.push(holdsKey(partition, generation))
-  return runScript(redis, ofPartition(opened.scripts, partition).revoke, {
+  return runScript(redis.of(partition), ofPartition(opened.scripts, partition).revoke, {
     keys,
     args: [
       String(generation),
@@ -98,11 +98,11 @@ export function sendRevoke(
 
 /** `seen`: the highest entry of this generation that the process knows; null: none. */
 export function sendOpenSlot(
-  redis: Redis,
+  redis: RedisNodes,
   opened: OpenedLedger,
   { partition, generation, slot, seen }: SlotPlace & { seen: Seen | null },
 ): Promise<ScriptReply> {
-  return runScript(redis, ofPartition(opened.scripts, partition).openSlot, {
+  return runScript(redis.of(partition), ofPartition(opened.scripts, partition).openSlot, {
     keys: [
       metaKey(partition),
       memoKey(partition, generation, slot),
@@ -119,11 +119,11 @@ export function sendOpenSlot(
 
 /** `settled`: the number of the slot's last batch; null where its process has ended. */
 export function sendCloseSlot(
-  redis: Redis,
+  redis: RedisNodes,
   opened: OpenedLedger,
   { partition, generation, slot, settled }: SlotPlace & { settled: number | null },
 ): Promise<ScriptReply> {
-  return runScript(redis, ofPartition(opened.scripts, partition).closeSlot, {
+  return runScript(redis.of(partition), ofPartition(opened.scripts, partition).closeSlot, {
     keys: [memoKey(partition, generation, slot)],
     args: [settled === null ? "" : String(settled)],
   })

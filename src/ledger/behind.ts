@@ -1,6 +1,6 @@
-import type { Redis } from "ioredis"
 import type { Sql } from "../../db/connection.ts"
 import { readWatermarks } from "../../db/queries/read-watermarks.ts"
+import type { RedisNodes } from "./cluster.ts"
 import { readMeta } from "./meta.ts"
 import type { Openings } from "./opening.ts"
 
@@ -13,7 +13,7 @@ export async function isRecordBehind({
   sql,
   openings,
 }: {
-  redis: Redis
+  redis: RedisNodes
   sql: Sql
   openings: Openings
 }): Promise<"behind" | "level" | "unknown"> {

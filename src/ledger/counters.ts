@@ -1,14 +1,14 @@
-import type { Redis } from "ioredis"
 import type { KeySpending } from "../../db/queries/read-key-spending.ts"
 import { type AccountId, partitionOf } from "../ids.ts"
 import { SEED_DEADLINE_MS, SEED_POLL_MS } from "../limits.ts"
+import type { RedisNodes } from "./cluster.ts"
 import type { KeyLimits } from "./items.ts"
 import { counterKey, metaKey } from "./keys.ts"
 import { type OpenedLedger, type Openings, ofPartition } from "./opening.ts"
 import { runScript } from "./run-script.ts"
 
 type Deps = {
-  redis: Redis
+  redis: RedisNodes
   openings: Openings
   /** What Postgres has of a key's spending. Rejects where it is away. */
   readSpending(key: {
@@ -43,7 +43,7 @@ export function createCounters({ redis, openings, readSpending }: Deps) {
 }
 
 async function seed(
-  redis: Redis,
+  redis: RedisNodes,
   opened: OpenedLedger,
   counter: { accountId: AccountId; keyId: string; version: number; spending: KeySpending },
 ): Promise<"seeded" | "unavailable"> {
@@ -51,18 +51,22 @@ async function seed(
   const { day, dayFen, month, monthFen, totalFen } = spending
   const partition = partitionOf(accountId, opened.partitions)
   const generation = ofPartition(opened.generations, partition)
-  const { status } = await runScript(redis, ofPartition(opened.scripts, partition).seedCounter, {
-    keys: [metaKey(partition), counterKey(partition, generation, keyId)],
-    args: [
-      String(generation),
-      String(opened.partitions),
-      String(version),
-      String(day),
-      dayFen,
-      String(month),
-      monthFen,
-      totalFen,
-    ],
-  })
+  const { status } = await runScript(
+    redis.of(partition),
+    ofPartition(opened.scripts, partition).seedCounter,
+    {
+      keys: [metaKey(partition), counterKey(partition, generation, keyId)],
+      args: [
+        String(generation),
+        String(opened.partitions),
+        String(version),
+        String(day),
+        dayFen,
+        String(month),
+        monthFen,
+        totalFen,
+      ],
+    },
+  )
   return status === "seeded" ? "seeded" : "unavailable"
 }

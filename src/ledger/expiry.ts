@@ -1,8 +1,8 @@
-import type { Redis } from "ioredis"
 import { parseAccountId } from "../ids.ts"
 import { EXPIRIES_PER_SWEEP_MAX } from "../limits.ts"
 import type { Pressure } from "./attempts.ts"
 import { createBatcher } from "./batcher.ts"
+import type { RedisNodes } from "./cluster.ts"
 import { holdsKey, keyPrefix } from "./keys.ts"
 import { readMeta } from "./meta.ts"
 import { type Openings, ofPartition } from "./opening.ts"
@@ -10,7 +10,7 @@ import type { Past } from "./over.ts"
 import type { RevokeFile } from "./revokes.ts"
 import { decodeHoldKeys } from "./states.ts"
 
-type Deps = { redis: Redis; openings: Openings; partition: number; log(message: string): void }
+type Deps = { redis: RedisNodes; openings: Openings; partition: number; log(message: string): void }
 
 /**
  * Voids the holds whose time is over, so that a gateway that died keeps nobody's money. It sends
@@ -36,13 +36,15 @@ export function createExpirer({ redis, openings, partition, log }: Deps) {
       batcher.renew()
       return 0
     }
-    const due = await redis.zrangebyscore(
-      holdsKey(partition, generation),
-      ...(["-inf", nowMs, "LIMIT", 0, EXPIRIES_PER_SWEEP_MAX] as const),
-    )
+    const due = await redis
+      .of(partition)
+      .zrangebyscore(
+        holdsKey(partition, generation),
+        ...(["-inf", nowMs, "LIMIT", 0, EXPIRIES_PER_SWEEP_MAX] as const),
+      )
     if (due.length === 0) return 0
     const prefix = `${keyPrefix(partition, generation)}h:`
-    const states = await redis.mgetBuffer(...due.map((name) => prefix + name))
+    const states = await redis.of(partition).mgetBuffer(...due.map((name) => prefix + name))
     const voiding = due.flatMap((name, i) => {
       const state = states[i]
       if (!state) return []

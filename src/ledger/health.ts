@@ -1,7 +1,7 @@
-import type { Redis } from "ioredis"
 import { type AccountId, partitionOf } from "../ids.ts"
 import { UNFLUSHED_RECORDS_MAX } from "../limits.ts"
 import type { Batcher } from "./batcher.ts"
+import type { RedisNodes } from "./cluster.ts"
 import { accountKey, metaKey } from "./keys.ts"
 import { readMeta } from "./meta.ts"
 import type { Openings } from "./opening.ts"
@@ -16,7 +16,7 @@ export type ReadOutcome =
 export type Health = { status: "ready" } | { status: "unavailable"; reasons: string[] }
 
 export async function readAccount(
-  redis: Redis,
+  redis: RedisNodes,
   openings: Openings,
   accountId: AccountId,
 ): Promise<ReadOutcome> {
@@ -25,7 +25,10 @@ export async function readAccount(
   const partition = partitionOf(accountId, opened.partitions)
   const generation = opened.generations[partition] ?? 0
   const key = accountKey(partition, generation, accountId)
-  const [meta, state] = await redis.mgetBuffer(metaKey(partition), key).catch(() => [null, null])
+  const [meta, state] = await redis
+    .of(partition)
+    .mgetBuffer(metaKey(partition), key)
+    .catch(() => [null, null])
   if (!meta) return { status: "unavailable" }
   const { generation: current, services } = decodeMeta(meta)
   if (current !== generation) return { status: "unavailable" }
@@ -34,7 +37,7 @@ export async function readAccount(
 }
 
 export async function readHealth(
-  redis: Redis,
+  redis: RedisNodes,
   {
     openings,
     batchers,
@@ -44,13 +47,14 @@ export async function readHealth(
     openings: Openings
     batchers: readonly Batcher[]
     /** Whether the connection is there on which charges are sent. */
-    isConnected(): boolean
-    isMemoryShort(): boolean
+    isConnected(partition: number): boolean
+    isMemoryShort(partition: number): boolean
   },
 ): Promise<Health> {
   const reasons: string[] = []
-  if (!isConnected()) reasons.push("Redis cannot be reached")
-  if (isMemoryShort()) reasons.push("Redis is short of memory")
+  const partitions = batchers.map((_, partition) => partition)
+  if (!partitions.every(isConnected)) reasons.push("Redis cannot be reached")
+  if (partitions.some(isMemoryShort)) reasons.push("Redis is short of memory")
   for (const [partition, batcher] of batchers.entries()) {
     const state = batcher.state()
     if (state !== "open") reasons.push(`partition ${partition} is ${state}`)

@@ -1,8 +1,8 @@
-import type { Redis } from "ioredis"
 import { type AccountId, partitionOf, randomChars } from "../ids.ts"
 import { APPLY_DEADLINE_MS, APPLY_INSTRUCTIONS_MAX, SETTLE_RETRY_MS } from "../limits.ts"
 import type { Fen } from "../money.ts"
 import { writeInteger } from "./bytes.ts"
+import type { RedisNodes } from "./cluster.ts"
 import { accountKey, metaKey, reversedKey, streamKey } from "./keys.ts"
 import { type OpenedLedger, type Openings, ofPartition } from "./opening.ts"
 import { INSTRUCTION_BYTES, type InstructionKind, instructionDetails } from "./records.ts"
@@ -22,7 +22,7 @@ export type Instruction = {
 export type ApplyOutcome = { status: "applied"; account: AccountState } | { status: "unavailable" }
 
 export type InstructionDeps = {
-  redis: Redis
+  redis: RedisNodes
   openings: Openings
   /** The account's instructions that are not flushed, above `after`, lowest first. */
   loadPending(page: { accountId: AccountId; after: number; limit: number }): Promise<Instruction[]>
@@ -89,7 +89,7 @@ export function createInstructions({ redis, openings, loadPending, log }: Instru
 }
 
 function sendApply(
-  redis: Redis,
+  redis: RedisNodes,
   {
     opened,
     accountId,
@@ -98,7 +98,7 @@ function sendApply(
 ): Promise<ScriptReply> {
   const partition = partitionOf(accountId, opened.partitions)
   const generation = ofPartition(opened.generations, partition)
-  return runScript(redis, ofPartition(opened.scripts, partition).apply, {
+  return runScript(redis.of(partition), ofPartition(opened.scripts, partition).apply, {
     keys: [
       metaKey(partition),
       streamKey(partition, generation),

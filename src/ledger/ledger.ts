@@ -1,5 +1,4 @@
 import { join } from "node:path"
-import type { Redis } from "ioredis"
 import type { Sql } from "../../db/connection.ts"
 import {
   loadPendingInstructions,
@@ -8,10 +7,11 @@ import {
 import { readKeySpending } from "../../db/queries/read-key-spending.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { type AccountId, type HoldId, parseHoldId, partitionOf } from "../ids.ts"
-import { SETTLE_COMMAND_TIMEOUT_MS } from "../limits.ts"
+import { REDIS_START_MS, SETTLE_COMMAND_TIMEOUT_MS } from "../limits.ts"
 import { parseFen } from "../money.ts"
 import { type Batcher, type BatcherDeps, createBatcher } from "./batcher.ts"
 import { isRecordBehind } from "./behind.ts"
+import { connectNodes, type RedisNodes } from "./cluster.ts"
 import { createCounters } from "./counters.ts"
 import { type Health, type ReadOutcome, readAccount, readHealth } from "./health.ts"
 import { type ApplyOutcome, createInstructions, type Instruction } from "./instructions.ts"
@@ -30,7 +30,6 @@ import { type Lag, readLag } from "./meta.ts"
 import { createOpenings, type Openings } from "./opening.ts"
 import { createPast } from "./over.ts"
 import { isInstructionKind } from "./records.ts"
-import { connected, connectRedis } from "./redis.ts"
 import { createRevokeFile, settleLeftovers } from "./revokes.ts"
 import type { Wait } from "./run-script.ts"
 import { raiseServices } from "./services.ts"
@@ -120,7 +119,7 @@ export async function createLedger(deps: LedgerDeps): Promise<Ledger> {
     health: () =>
       readHealth(cold, {
         ...{ openings, batchers, isMemoryShort: watch.isMemoryShort },
-        isConnected: () => hot.status === "ready",
+        isConnected: (partition) => hot.of(partition).status === "ready",
       }),
     readLags: () =>
       Promise.all(batchers.map((_, partition) => readLag(cold, partition).catch(() => null))),
@@ -160,11 +159,12 @@ function createBatchers(
 const NO_WAIT: Wait = { replicas: 0, timeoutMs: 0 }
 
 /** Charges have a connection of their own: nothing else may delay a batch or its retry. */
-async function connect(redisUrl: string): Promise<{ hot: Redis; cold: Redis }> {
-  const open = (name: string) =>
-    connectRedis(redisUrl, { name, commandTimeoutMs: SETTLE_COMMAND_TIMEOUT_MS })
-  const [hot, cold] = [open("fengate gateway"), open("fengate gateway reads")]
-  await Promise.all([connected(hot, 5_000), connected(cold, 5_000)])
+async function connect(redisUrl: string): Promise<{ hot: RedisNodes; cold: RedisNodes }> {
+  const times = { timeoutMs: REDIS_START_MS, commandTimeoutMs: SETTLE_COMMAND_TIMEOUT_MS }
+  const [hot, cold] = await Promise.all([
+    connectNodes(redisUrl, { ...times, name: "fengate gateway" }),
+    connectNodes(redisUrl, { ...times, name: "fengate gateway reads" }),
+  ])
   return { hot, cold }
 }
 

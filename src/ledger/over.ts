@@ -1,4 +1,3 @@
-import type { Redis } from "ioredis"
 import type { Sql } from "../../db/connection.ts"
 import { addIncident } from "../../db/queries/add-incident.ts"
 import { doubtOpening } from "../../db/queries/doubt-opening.ts"
@@ -6,6 +5,7 @@ import { noteSeen } from "../../db/queries/note-seen.ts"
 import { type OverCharge, readOverBatch } from "../../db/queries/read-over-batch.ts"
 import { takeBackCharge } from "../../db/queries/take-back-charge.ts"
 import { chargeId, parseAccountId, partitionOf } from "../ids.ts"
+import type { RedisNodes } from "./cluster.ts"
 import { keyPrefix, metaKey } from "./keys.ts"
 import { type Openings, ofPartition } from "./opening.ts"
 import type { Seen } from "./outcomes.ts"
@@ -43,7 +43,7 @@ export function createPast({
   sql,
   openings,
 }: {
-  redis: Redis
+  redis: RedisNodes
   sql: Sql
   openings: Openings
 }): Past {
@@ -88,10 +88,14 @@ export function createPast({
     const opened = await openings.reload()
     const partition = partitionOf(parseAccountId(accountId), opened.partitions)
     const generation = ofPartition(opened.generations, partition)
-    const { status } = await runScript(redis, ofPartition(opened.scripts, partition).forgetResult, {
-      keys: [metaKey(partition), `${keyPrefix(partition, generation)}r:${digest}`],
-      args: [String(generation), String(opened.partitions), String(seq)],
-    })
+    const { status } = await runScript(
+      redis.of(partition),
+      ofPartition(opened.scripts, partition).forgetResult,
+      {
+        keys: [metaKey(partition), `${keyPrefix(partition, generation)}r:${digest}`],
+        args: [String(generation), String(opened.partitions), String(seq)],
+      },
+    )
     return status === "forgotten" || status === "told" ? status : "unknown"
   }
 }

@@ -1,5 +1,7 @@
 import { Redis } from "ioredis"
 
+export type ConnectOptions = { name: string; commandTimeoutMs: number }
+
 /**
  * The connection through which money moves, and what its errors mean.
  *
@@ -7,10 +9,7 @@ import { Redis } from "ioredis"
  * reply, and the charge is taken twice without an error (reproduced; LIBRARIES, "ioredis 6").
  * With these options a command is sent once, and whoever sent it decides what its error means.
  */
-export function connectRedis(
-  redisUrl: string,
-  { name, commandTimeoutMs }: { name: string; commandTimeoutMs: number },
-): Redis {
+export function connectRedis(redisUrl: string, { name, commandTimeoutMs }: ConnectOptions): Redis {
   const redis = new Redis(redisUrl, {
     // Redis refuses names with spaces, and ioredis does not say so.
     connectionName: name.replaceAll(" ", "-"),
@@ -38,7 +37,7 @@ export function connectRedis(
  * node (DESIGN section 7).
  */
 export const GATEWAY_COMMANDS =
-  "+evalsha +get +mget +mset +set +del +exists +xadd +xrange +hexists +hset +zadd +zrem +time +wait +info +script|exists +ping +auth +select +client|setname +cluster|slots +cluster|nodes +cluster|shards"
+  "+evalsha +get +mget +mset +set +del +exists +xadd +xrange +hexists +hset +zadd +zrem +time +wait +info +script|exists +ping +auth +select +client|setname +cluster|nodes"
 
 /** Resolves once the connection can carry a command; rejects after `timeoutMs`. */
 export async function connected(redis: Redis, timeoutMs: number): Promise<void> {

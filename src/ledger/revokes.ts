@@ -9,10 +9,10 @@ import {
 import { join } from "node:path"
 import { type Static, Type } from "@sinclair/typebox"
 import { Value } from "@sinclair/typebox/value"
-import type { Redis } from "ioredis"
 import { randomChars } from "../ids.ts"
 import { SETTLE_RETRY_MS } from "../limits.ts"
 import { type NumberedBatch, sendCloseSlot, sendRevoke } from "./attempts.ts"
+import type { RedisNodes } from "./cluster.ts"
 import type { Openings } from "./opening.ts"
 import type { Past } from "./over.ts"
 
@@ -96,7 +96,7 @@ export async function syncDirectory(dir: string): Promise<void> {
   await handle.close()
 }
 
-type Deps = { redis: Redis; openings: Openings; past: Past; log(message: string): void }
+type Deps = { redis: RedisNodes; openings: Openings; past: Past; log(message: string): void }
 
 /**
  * Carries out what processes that ended here have left: revokes their batch, then closes their slot.

@@ -1,10 +1,10 @@
-import type { Redis } from "ioredis"
 import { APPLY_DEADLINE_MS, SETTLE_RETRY_MS } from "../limits.ts"
+import type { RedisNodes } from "./cluster.ts"
 import { metaKey } from "./keys.ts"
 import { type Openings, ofPartition } from "./opening.ts"
 import { runScript } from "./run-script.ts"
 
-type Deps = { redis: Redis; openings: Openings }
+type Deps = { redis: RedisNodes; openings: Openings }
 
 /**
  * Tells every partition the version of the service keys: those verified under an earlier one are
@@ -26,7 +26,7 @@ async function raiseEverywhere({ redis, openings }: Deps, version: number): Prom
   if (opened === null) return false
   const replies = await Promise.all(
     opened.generations.map((generation, partition) =>
-      runScript(redis, ofPartition(opened.scripts, partition).raiseServices, {
+      runScript(redis.of(partition), ofPartition(opened.scripts, partition).raiseServices, {
         keys: [metaKey(partition)],
         args: [String(generation), String(opened.partitions), String(version)],
       }),

@@ -1,4 +1,3 @@
-import type { Redis } from "ioredis"
 import { randomChars } from "../ids.ts"
 import {
   type NumberedBatch,
@@ -10,6 +9,7 @@ import {
   sendRevoke,
 } from "./attempts.ts"
 import type { Batch } from "./batch.ts"
+import type { RedisNodes } from "./cluster.ts"
 import { readEntryId, readMeta } from "./meta.ts"
 import { type Openings, ofPartition } from "./opening.ts"
 import { readSeen, type Seen } from "./outcomes.ts"
@@ -48,7 +48,7 @@ export type Slot = {
 }
 
 export type SlotDeps = {
-  redis: Redis
+  redis: RedisNodes
   openings: Openings
   partition: number
   revokeFile: RevokeFile

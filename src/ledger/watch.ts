@@ -2,12 +2,13 @@ import type { Redis } from "ioredis"
 import { MEMORY_SHARE_ENOUGH, MEMORY_SHARE_SHORT, REDIS_POLL_MS } from "../limits.ts"
 import { startTicker } from "../ticker.ts"
 import type { Batcher } from "./batcher.ts"
+import type { RedisNodes } from "./cluster.ts"
 import { readMeta } from "./meta.ts"
 import { type Openings, ofPartition } from "./opening.ts"
 
 export type RedisWatch = {
-  /** Whether Redis comes near its `maxmemory`. */
-  isMemoryShort(): boolean
+  /** Whether the partition's node comes near its `maxmemory`. */
+  isMemoryShort(partition: number): boolean
   /** Whose slots are renewed where Redis was opened anew. */
   follow(batchers: readonly Batcher[]): void
   stop(): Promise<void>
@@ -29,26 +30,29 @@ export function watchRedis({
   openings,
   log,
 }: {
-  redis: Redis
+  redis: RedisNodes
   openings: Openings
   log(message: string): void
 }): RedisWatch {
-  let isShort = false
+  const short = new Set<Redis>()
   let followed: readonly Batcher[] = []
   const ticker = startTicker({
     intervalMs: REDIS_POLL_MS,
     async work() {
-      for (const [partition, batcher] of followed.entries()) {
-        if (batcher.state() !== "open") continue
-        if (!batcher.isCurrent() || (await isOpenedAnew(partition))) batcher.renew()
-      }
-      lookAtMemory(shareOf(await redis.info("memory")))
+      await Promise.all(
+        followed.map(async (batcher, partition) => {
+          if (batcher.state() !== "open") return
+          const isOver = !batcher.isCurrent() || (await isOpenedAnew(partition).catch(() => false))
+          if (isOver) batcher.renew()
+        }),
+      )
+      await Promise.all(redis.all().map(lookAtMemory))
     },
     // A Redis that does not answer decides nothing anyway.
     onError: () => undefined,
   })
   return {
-    isMemoryShort: () => isShort,
+    isMemoryShort: (partition) => short.has(redis.of(partition)),
     follow(batchers) {
       followed = batchers
     },
@@ -61,14 +65,17 @@ export function watchRedis({
     const meta = await readMeta(redis, partition)
     if (meta?.generation !== ofPartition(opened.generations, partition)) return true
     const { decide } = ofPartition(opened.scripts, partition)
-    const found = await redis.script("EXISTS", decide)
+    const found = await redis.of(partition).script("EXISTS", decide)
     return Array.isArray(found) && Number(found[0]) === 0
   }
 
-  function lookAtMemory(share: number): void {
-    const wasShort = isShort
-    isShort = share >= (wasShort ? MEMORY_SHARE_ENOUGH : MEMORY_SHARE_SHORT)
+  async function lookAtMemory(node: Redis): Promise<void> {
+    const share = shareOf(await node.info("memory"))
+    const wasShort = short.has(node)
+    const isShort = share >= (wasShort ? MEMORY_SHARE_ENOUGH : MEMORY_SHARE_SHORT)
     if (isShort === wasShort) return
+    if (isShort) short.add(node)
+    else short.delete(node)
     const percent = Math.floor(100 * share)
     if (isShort) log(`ALARM Redis uses ${percent} % of its maxmemory: charges are refused`)
     else log(`Redis uses ${percent} % of its maxmemory: charges go on`)

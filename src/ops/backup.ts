@@ -65,7 +65,7 @@ async function backUpEmbedded(installation: Running, dir: string, io: Io): Promi
     const facts = await readFacts({ redis, sql })
     const copied = [...below("anchors", await copyAll(anchorsDirOf(dataDir), join(dir, "anchors")))]
     const redisDirs = { from: join(dataDir, "redis"), to: join(dir, "redis") }
-    copied.push(...below("redis", await backUpRedis(redis, redisDirs)))
+    copied.push(...below("redis", await backUpRedis(redis.of(0), redisDirs)))
     io.err("Redis is copied, now Postgres ...\n")
     copied.push(...below("revokes", await copyAll(join(dataDir, "revokes"), join(dir, "revokes"))))
     const data = join("postgres", "data")

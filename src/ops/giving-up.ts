@@ -41,10 +41,10 @@ export async function giveUpUnflushed(
     ...{ fromEntry: entryNumber + 1, throughEntry: given.through },
     detail: `an operator has given up ${given.records} records that could not be flushed: ${reason}`,
   })
-  await redis.unlink(streamKey(partition, generation))
+  await redis.of(partition).unlink(streamKey(partition, generation))
   const audit = auditOf(SYSTEM, "partition.given_up", { partition, reason, records: given.records })
   await resumePartition(sql, { partition, reason, audit })
-  await recoverPartition(stores, claimed, { opening: await ensureOpening(stores), log })
+  await recoverPartition(stores, claimed, { opening: await ensureOpening(stores, partition), log })
   return given.records
 }
 

@@ -1,7 +1,7 @@
-import type { Redis } from "ioredis"
 import type { Sql } from "../../db/connection.ts"
 import { listPartitionStates, type PartitionState } from "../../db/queries/list-partition-states.ts"
 import { anchorsDirOf, readAnchors } from "../flusher/anchors.ts"
+import type { RedisNodes } from "../ledger/cluster.ts"
 import { type Lag, readLag } from "../ledger/meta.ts"
 
 /**
@@ -29,7 +29,7 @@ export type PartitionStatus = Omit<
 }
 
 export async function describePartitions(
-  { sql, redis }: { sql: Sql; redis: Redis | null },
+  { sql, redis }: { sql: Sql; redis: RedisNodes | null },
   { dataDir }: { dataDir: string },
 ): Promise<PartitionStatus[]> {
   const states = await listPartitionStates(sql)

@@ -12,7 +12,7 @@ import { metaKey } from "../ledger/keys.ts"
 import { REPARTITION_PAGE } from "../limits.ts"
 import { examine, judge } from "../recovery/diagnose.ts"
 import { drain } from "../recovery/drain.ts"
-import { hasScripts, openNode } from "../recovery/nodes.ts"
+import { openingOf, openNode } from "../recovery/nodes.ts"
 import { type Claimed, fencePartition, recoverPartition } from "../recovery/recover.ts"
 import { Refused } from "./command.ts"
 import { OPS_NAME, type Stores } from "./stores.ts"
@@ -29,15 +29,18 @@ export async function rebuildPartitions(
 ): Promise<void> {
   for (let partition = 0; partition < partitions; partition++) {
     const claimed = { ...(await claim(stores, partition)), ...(isFenced && { reason: null }) }
-    await recoverPartition(stores, claimed, { opening: await ensureOpening(stores), log })
+    await recoverPartition(stores, claimed, {
+      opening: await ensureOpening(stores, partition),
+      log,
+    })
     log(`${partition + 1} of ${partitions} partitions are built anew`)
   }
 }
 
-/** The opening of the node, which gets its scripts where it has none. */
-export async function ensureOpening(stores: Stores): Promise<number> {
-  const known = Math.max(0, ...(await readWatermarks(stores.sql)).map(({ opening }) => opening))
-  return (await hasScripts(stores, known)) ? known : openNode(stores, [])
+/** The opening of the partition's node, which gets its scripts where it has none. */
+export async function ensureOpening(stores: Stores, partition: number): Promise<number> {
+  const node = stores.redis.of(partition)
+  return (await openingOf(stores, node)) || openNode(stores, node, [])
 }
 
 /** What cannot be flushed first must not be fenced: it would be lost. */
@@ -85,7 +88,7 @@ export async function repartitionLedger(
 
 async function requireNobody({ sql, redis }: Stores): Promise<void> {
   const inPostgres = await listConnected(sql, [OPS_NAME, "fengate opening"])
-  const clients = String(await redis.client("LIST"))
+  const clients = (await Promise.all(redis.all().map((node) => node.client("LIST")))).join("\n")
   const inRedis = [...clients.matchAll(/ name=fengate-(\S+)/g)]
     .map(([, name = ""]) => `fengate ${name}`)
     .filter((name) => name !== OPS_NAME)
@@ -155,12 +158,13 @@ async function move(connection: Sql, { from, to, claims, log }: Move): Promise<v
 async function removeKeys({ redis }: Stores, partition: number): Promise<void> {
   const meta = metaKey(partition)
   const prefix = meta.slice(0, -"meta".length)
+  const node = redis.of(partition)
   let cursor = "0"
   do {
-    const [next, names] = await redis.scan(
+    const [next, names] = await node.scan(
       ...([cursor, "MATCH", `${prefix}*`, "COUNT", REPARTITION_PAGE] as const),
     )
-    if (names.length > 0) await redis.unlink(...names)
+    if (names.length > 0) await node.unlink(...names)
     cursor = next
   } while (cursor !== "0")
 }

@@ -1,4 +1,5 @@
 import type { Redis } from "ioredis"
+import type { RedisNodes } from "../ledger/cluster.ts"
 
 /** What one node of Redis says of itself. */
 export type RedisFacts = {
@@ -16,8 +17,8 @@ export type RedisFacts = {
   replicas: number
 }
 
-export async function describeRedis(redis: Redis): Promise<RedisFacts[]> {
-  return [await describeNode(redis)]
+export function describeRedis(redis: RedisNodes): Promise<RedisFacts[]> {
+  return Promise.all(redis.all().map(describeNode))
 }
 
 async function describeNode(node: Redis): Promise<RedisFacts> {

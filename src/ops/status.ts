@@ -1,12 +1,11 @@
 import { describePostgres, type PostgresFacts } from "../../db/queries/describe-postgres.ts"
 import { type KnownDrift, listDrifts } from "../../db/queries/list-drifts.ts"
 import { type ListedIncident, listIncidents } from "../../db/queries/list-incidents.ts"
-import { connectRedis } from "../ledger/redis.ts"
 import { messageOf } from "../ticker.ts"
 import { type Command, parseWords } from "./command.ts"
 import { describePartitions, type PartitionStatus } from "./partitions.ts"
 import { describeRedis, type RedisFacts } from "./redis-facts.ts"
-import { OPS_NAME, requireRedis, requireRunning, type Urls, withPostgres } from "./stores.ts"
+import { requireRedis, requireRunning, type Urls, withPostgres } from "./stores.ts"
 import { renderTable } from "./table.ts"
 
 const INCIDENTS_SHOWN = 10
@@ -41,17 +40,14 @@ ${INCIDENTS_SHOWN} incidents. Exits with 1 where a store cannot be reached.
 }
 
 async function readStatus(installation: Urls & { config: { dataDir: string } }): Promise<Status> {
-  const redis = connectRedis(installation.redisUrl, {
-    name: OPS_NAME,
-    commandTimeoutMs: COMMAND_TIMEOUT_MS,
-  })
+  const redis = await orFailure(requireRedis(installation, COMMAND_TIMEOUT_MS))
   try {
-    const redisFacts = await orFailure(requireRedis(redis).then(() => describeRedis(redis)))
+    const redisFacts = "failure" in redis ? redis : await orFailure(describeRedis(redis))
     const inPostgres = await orFailure(
       withPostgres(installation, async (sql) => ({
         postgres: await describePostgres(sql),
         partitions: await describePartitions(
-          { sql, redis: "failure" in redisFacts ? null : redis },
+          { sql, redis: "failure" in redis ? null : redis },
           installation.config,
         ),
         drifts: await listDrifts(sql, DRIFTS_SHOWN),
@@ -61,7 +57,7 @@ async function readStatus(installation: Urls & { config: { dataDir: string } }):
     if (!("failure" in inPostgres)) return { ...inPostgres, redis: redisFacts }
     return { postgres: inPostgres, redis: redisFacts, partitions: [], drifts: [], incidents: [] }
   } finally {
-    redis.disconnect()
+    if (!("failure" in redis)) redis.disconnect()
   }
 }
 

@@ -1,10 +1,9 @@
 import { join } from "node:path"
-import type { Redis } from "ioredis"
 import { connectSql, type Sql } from "../../db/connection.ts"
 import { type Config, readConfig } from "../config.ts"
 import { holderOf } from "../embedded/lock.ts"
 import { readIfThere } from "../embedded/processes.ts"
-import { connected, connectRedis } from "../ledger/redis.ts"
+import { connectNodes, type RedisNodes } from "../ledger/cluster.ts"
 import { messageOf } from "../ticker.ts"
 import { type Io, Refused } from "./command.ts"
 
@@ -16,7 +15,7 @@ export type Installation =
   | ({ kind: "running"; config: Config; pid: number } & Urls)
   | { kind: "stopped"; config: Config }
 
-export type Stores = { redis: Redis; sql: Sql }
+export type Stores = { redis: RedisNodes; sql: Sql }
 
 const CONNECT_TIMEOUT_MS = 5_000
 const COMMAND_TIMEOUT_MS = 30_000
@@ -53,15 +52,13 @@ export async function withStores<Value>(
   work: (stores: Stores) => Promise<Value>,
 ): Promise<Value> {
   const sql = connectPostgres(urls)
-  const redis = connectRedis(urls.redisUrl, {
-    name: OPS_NAME,
-    commandTimeoutMs: COMMAND_TIMEOUT_MS,
-  })
+  let redis: RedisNodes | null = null
   try {
-    await Promise.all([requireRedis(redis), requirePostgres(sql)])
+    await requirePostgres(sql)
+    redis = await requireRedis(urls, COMMAND_TIMEOUT_MS)
     return await work({ redis, sql })
   } finally {
-    redis.disconnect()
+    redis?.disconnect()
     await sql.end({ timeout: 1 })
   }
 }
@@ -97,8 +94,9 @@ function connectPostgres({ databaseUrl }: Urls, max = 2): Sql {
   return connectSql(databaseUrl, { max, applicationName: OPS_NAME, statementTimeoutMs: 0 })
 }
 
-export async function requireRedis(redis: Redis): Promise<void> {
-  await connected(redis, CONNECT_TIMEOUT_MS).catch((error: unknown) => {
+export function requireRedis({ redisUrl }: Urls, commandTimeoutMs: number): Promise<RedisNodes> {
+  const options = { name: OPS_NAME, commandTimeoutMs, timeoutMs: CONNECT_TIMEOUT_MS }
+  return connectNodes(redisUrl, options).catch((error: unknown) => {
     throw new Refused(`Redis cannot be reached: ${messageOf(error)}`, { cause: error })
   })
 }

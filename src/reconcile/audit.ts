@@ -1,7 +1,7 @@
-import type { Redis } from "ioredis"
 import type { Sql } from "../../db/connection.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { readWatermarks } from "../../db/queries/read-watermarks.ts"
+import type { RedisNodes } from "../ledger/cluster.ts"
 import { readMeta } from "../ledger/meta.ts"
 import { verifyChains } from "./chain.ts"
 import { type Recomputed, recomputeBooks } from "./recompute.ts"
@@ -16,7 +16,7 @@ export type Audit = Pick<
   "accounts" | "records" | "findings" | "creditsFen" | "debitsFen" | "balancesFen" | "driftFen"
 >
 
-type Stores = { sql: Sql; redis: Redis }
+type Stores = { sql: Sql; redis: RedisNodes }
 type Options = Stores & {
   /** Said by the caller, it is compared with what Postgres says. */
   partitions?: number

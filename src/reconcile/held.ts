@@ -1,5 +1,5 @@
-import type { Redis } from "ioredis"
 import { parseAccountId } from "../ids.ts"
+import type { RedisNodes } from "../ledger/cluster.ts"
 import { accountKey, holdsKey, keyPrefix } from "../ledger/keys.ts"
 import { decodeAccount, decodeHeld } from "../ledger/states.ts"
 
@@ -21,12 +21,14 @@ const ATTEMPTS_MAX = 10
  * Adds up the open holds of a partition, page by page. While calls go on this is of no one moment: it
  * tells which accounts to look at. A hold that stays in the list of open ones and is not open is a finding.
  */
-export async function sumHolds(redis: Redis, place: Place): Promise<Held> {
+export async function sumHolds(redis: RedisNodes, place: Place): Promise<Held> {
   const byAccount = new Map<string, number>()
   const findings: string[] = []
   for (let from = 0; ; from += HOLDS_PAGE) {
     const end = from + HOLDS_PAGE - 1
-    const names = await redis.zrange(holdsKey(...parts(place)), String(from), String(end))
+    const names = await redis
+      .of(place.partition)
+      .zrange(holdsKey(...parts(place)), String(from), String(end))
     if (names.length === 0) return { byAccount, findings }
     const amounts = await readAmounts(redis, place, names)
     for (const name of names) {
@@ -46,7 +48,7 @@ export async function sumHolds(redis: Redis, place: Place): Promise<Held> {
  * was resolved in between, the account is looked at again.
  */
 export async function compareHeld(
-  redis: Redis,
+  redis: RedisNodes,
   place: Place,
   accountIds: readonly string[],
 ): Promise<HeldDrift> {
@@ -65,12 +67,13 @@ export async function compareHeld(
 
 /** Answers the accounts that could not be judged. */
 async function compareOnce(
-  redis: Redis,
+  redis: RedisNodes,
   place: Place,
   { accountIds, result }: { accountIds: readonly string[]; result: HeldDrift },
 ): Promise<string[]> {
   const keys = accountIds.map((id) => accountKey(...parts(place), parseAccountId(id)))
   const answers = await redis
+    .of(place.partition)
     .multi()
     .zrange(holdsKey(...parts(place)), "0", "-1")
     .mgetBuffer(...keys)
@@ -103,14 +106,16 @@ async function compareOnce(
 
 /** What open holds reserve, by their names; one that is not open is left out. */
 async function readAmounts(
-  redis: Redis,
+  redis: RedisNodes,
   place: Place,
   names: readonly string[],
 ): Promise<Map<string, number>> {
   const amounts = new Map<string, number>()
   for (let from = 0; from < names.length; from += HOLDS_PAGE) {
     const page = names.slice(from, from + HOLDS_PAGE)
-    const states = await redis.mgetBuffer(...page.map((name) => holdKey(place, name)))
+    const states = await redis
+      .of(place.partition)
+      .mgetBuffer(...page.map((name) => holdKey(place, name)))
     for (const [i, name] of page.entries()) {
       const state = states[i]
       const heldFen = state ? decodeHeld(state) : null
@@ -120,8 +125,13 @@ async function readAmounts(
   return amounts
 }
 
-async function isListedAndResolved(redis: Redis, place: Place, name: string): Promise<boolean> {
+async function isListedAndResolved(
+  redis: RedisNodes,
+  place: Place,
+  name: string,
+): Promise<boolean> {
   const answers = await redis
+    .of(place.partition)
     .multi()
     .zscore(holdsKey(...parts(place)), name)
     .getBuffer(holdKey(place, name))

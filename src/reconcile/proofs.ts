@@ -1,5 +1,5 @@
-import type { Redis } from "ioredis"
 import { connectSql, type Sql } from "../../db/connection.ts"
+import type { RedisNodes } from "../ledger/cluster.ts"
 import { RECONCILE_INTERVAL_MS } from "../limits.ts"
 import { messageOf, startTicker } from "../ticker.ts"
 import { reconcile } from "./reconcile.ts"
@@ -7,7 +7,7 @@ import { createRunner } from "./runs.ts"
 import { createSampler } from "./sample.ts"
 
 type Deps = {
-  redis: Redis
+  redis: RedisNodes
   sql: Sql
   databaseUrl: string
   partitions: number

@@ -1,4 +1,3 @@
-import type { Redis } from "ioredis"
 import type { Sql } from "../../db/connection.ts"
 import { auditAccounts, type WrongAccount } from "../../db/queries/audit-accounts.ts"
 import { auditTrialBalance } from "../../db/queries/audit-trial-balance.ts"
@@ -6,6 +5,7 @@ import { listSnapshots, type Snapshot } from "../../db/queries/list-snapshots.ts
 import { pageAccounts } from "../../db/queries/page-accounts.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { readWatermarks } from "../../db/queries/read-watermarks.ts"
+import type { RedisNodes } from "../ledger/cluster.ts"
 import { RECONCILE_ACCOUNTS_PAGE } from "../limits.ts"
 import { CHECKS } from "./causes.ts"
 import { createFindings, type Findings } from "./findings.ts"
@@ -51,7 +51,7 @@ export type DriftFen = {
 
 export type Progress = { accounts: number; records: number }
 
-type Stores = { sql: Sql; redis: Redis }
+type Stores = { sql: Sql; redis: RedisNodes }
 type Hooks = {
   /** Called after each page. What it throws ends the run; what it waits for slows it down. */
   onPage?(progress: Progress): Promise<void>

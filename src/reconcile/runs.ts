@@ -1,16 +1,16 @@
-import type { Redis } from "ioredis"
 import type { Sql } from "../../db/connection.ts"
 import { claimRun } from "../../db/queries/claim-run.ts"
 import { failRun } from "../../db/queries/fail-run.ts"
 import { finishRun } from "../../db/queries/finish-run.ts"
 import { noteRun } from "../../db/queries/note-run.ts"
 import { releaseRun } from "../../db/queries/release-run.ts"
+import type { RedisNodes } from "../ledger/cluster.ts"
 import { RECONCILE_SILENT_MS } from "../limits.ts"
 import { messageOf } from "../ticker.ts"
 import { raiseDrifts } from "./drifts.ts"
 import { type Progress, type Recomputed, recomputeBooks } from "./recompute.ts"
 
-type Stores = { sql: Sql; redis: Redis }
+type Stores = { sql: Sql; redis: RedisNodes }
 type Log = (message: string) => void
 
 /** Whoever carries out a run was asked to stop. */

@@ -1,14 +1,14 @@
-import type { Redis } from "ioredis"
 import { arrayText } from "../../db/array.ts"
 import type { Sql } from "../../db/connection.ts"
 import { listDrifts } from "../../db/queries/list-drifts.ts"
 import { listSnapshots, type Snapshot } from "../../db/queries/list-snapshots.ts"
 import { listUnknownAccounts } from "../../db/queries/list-unknown-accounts.ts"
+import type { RedisNodes } from "../ledger/cluster.ts"
 import { SAMPLE_ACCOUNTS, SAMPLE_DRIFTS_MAX, SAMPLE_ENTRIES_MAX } from "../limits.ts"
 import { raiseDrifts, settleDrifts } from "./drifts.ts"
 import { byPartition, compareStates, type Drift } from "./states.ts"
 
-type Deps = { sql: Sql; redis: Redis; log(message: string): void }
+type Deps = { sql: Sql; redis: RedisNodes; log(message: string): void }
 
 /**
  * Compares some accounts in Redis with Postgres each time that it looks, in turn, so that a balance

@@ -1,7 +1,7 @@
-import type { Redis } from "ioredis"
 import type { Snapshot } from "../../db/queries/list-snapshots.ts"
 import { BrokenStream, readEntries, type StreamPlace } from "../flusher/read-entries.ts"
 import { parseAccountId } from "../ids.ts"
+import type { RedisNodes } from "../ledger/cluster.ts"
 import { accountKey, metaKey } from "../ledger/keys.ts"
 import {
   type AccountState,
@@ -43,7 +43,7 @@ export function byPartition(snapshots: readonly Snapshot[]): Snapshot[][] {
  * continue where they stand is refused by Postgres.
  */
 export async function compareStates(
-  redis: Redis,
+  redis: RedisNodes,
   snapshots: readonly Snapshot[],
   { entriesMax = Number.POSITIVE_INFINITY }: { entriesMax?: number } = {},
 ): Promise<Compared | NotComparable> {
@@ -83,7 +83,7 @@ function hasMoved(account: Expected, state: AccountState | undefined): boolean {
 
 /** Meta and states, in one step. */
 async function readMoment(
-  redis: Redis,
+  redis: RedisNodes,
   { partition, generation, entryNumber }: StreamPlace,
   snapshots: readonly Snapshot[],
 ): Promise<{ entryNumber: number; states: Map<string, AccountState> } | NotComparable> {
@@ -91,6 +91,7 @@ async function readMoment(
     accountKey(partition, generation, parseAccountId(accountId)),
   )
   const answers = await redis
+    .of(partition)
     .multi()
     .getBuffer(metaKey(partition))
     .mgetBuffer(...keys)
@@ -136,7 +137,7 @@ function expectedOf(snapshot: Snapshot): Expected {
 
 /** Carries out, on paper, the entries after `place` up to one of them. */
 async function follow(
-  redis: Redis,
+  redis: RedisNodes,
   from: StreamPlace,
   { entryNumber, expected }: { entryNumber: number; expected: ReadonlyMap<string, Expected> },
 ): Promise<void> {

@@ -1,9 +1,9 @@
-import type { Redis } from "ioredis"
 import type { Sql } from "../../db/connection.ts"
 import { listUnknownAccounts } from "../../db/queries/list-unknown-accounts.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { readWatermarks } from "../../db/queries/read-watermarks.ts"
 import { parseAccountId } from "../ids.ts"
+import type { RedisNodes } from "../ledger/cluster.ts"
 import { accountKey, keyPrefix } from "../ledger/keys.ts"
 import { readMeta } from "../ledger/meta.ts"
 import { decodeAccount } from "../ledger/states.ts"
@@ -12,7 +12,7 @@ import { RECONCILE_ACCOUNTS_PAGE } from "../limits.ts"
 /** An account that Redis has, and the record never heard of. */
 export type Stranger = { accountId: string; driftFen: number }
 
-type Stores = { sql: Sql; redis: Redis }
+type Stores = { sql: Sql; redis: RedisNodes }
 type Place = { partition: number; generation: number }
 
 const STRANGERS_MAX = 1_000
@@ -30,9 +30,9 @@ export async function findStrangers({ sql, redis }: Stores): Promise<Stranger[]>
     await awaitFlush({ sql, redis }, place)
     const still = await listUnknownAccounts(sql, `{${unknown.join(",")}}`)
     for (const accountId of still) {
-      const state = await redis.getBuffer(
-        accountKey(partition, generation, parseAccountId(accountId)),
-      )
+      const state = await redis
+        .of(partition)
+        .getBuffer(accountKey(partition, generation, parseAccountId(accountId)))
       if (state !== null) strangers.push({ accountId, driftFen: decodeAccount(state).balanceFen })
     }
   }
@@ -44,9 +44,9 @@ async function listUnknown({ sql, redis }: Stores, place: Place): Promise<string
   const unknown: string[] = []
   let cursor = "0"
   do {
-    const [next, names] = await redis.scan(
-      ...([cursor, "MATCH", `${prefix}*`, "COUNT", RECONCILE_ACCOUNTS_PAGE] as const),
-    )
+    const [next, names] = await redis
+      .of(place.partition)
+      .scan(...([cursor, "MATCH", `${prefix}*`, "COUNT", RECONCILE_ACCOUNTS_PAGE] as const))
     cursor = next
     if (names.length === 0) continue
     const ids = names.map((name) => `acct_${name.slice(prefix.length)}`)

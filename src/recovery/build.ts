@@ -1,9 +1,9 @@
-import type { Redis } from "ioredis"
 import { type AccountRow, listAccountStates } from "../../db/queries/list-account-states.ts"
 import { listReversed } from "../../db/queries/list-reversed.ts"
 import { listStoredResults, type StoredResult } from "../../db/queries/list-stored-results.ts"
 import { sumSnapshots } from "../../db/queries/sum-snapshots.ts"
 import { parseAccountId, parseChargeId } from "../ids.ts"
+import type { RedisNodes } from "../ledger/cluster.ts"
 import { accountKey, keyPrefix, reversedKey } from "../ledger/keys.ts"
 import { chargeDetails } from "../ledger/records.ts"
 import { encodeResult } from "../ledger/results.ts"
@@ -59,7 +59,7 @@ export async function buildGeneration(stores: Stores, place: Place, log: Log): P
 
 /** Answers what the accounts of the page hold together, as Redis has it now. */
 async function writeAccounts(
-  redis: Redis,
+  redis: RedisNodes,
   { partition, generation }: Place,
   page: readonly AccountRow[],
 ): Promise<bigint> {
@@ -67,8 +67,8 @@ async function writeAccounts(
     accountKey(partition, generation, parseAccountId(accountId)),
   )
   const writes = page.flatMap((row, i) => [keys[i] ?? "", encodeAccount(stateOf(row))])
-  await redis.mset(...writes)
-  const written = await redis.mgetBuffer(...keys)
+  await redis.of(partition).mset(...writes)
+  const written = await redis.of(partition).mgetBuffer(...keys)
   return written.reduce(
     (sum, state) => sum + BigInt(state === null ? 0 : decodeAccount(state).balanceFen),
     0n,
@@ -95,7 +95,7 @@ async function writeReversed(
     const charge = parseChargeId(id)
     return charge === null ? [] : [`${charge.accountId.slice("acct_".length)}${charge.seq}`, "1"]
   })
-  if (marks.length > 0) await redis.hset(reversedKey(partition, generation), ...marks)
+  if (marks.length > 0) await redis.of(partition).hset(reversedKey(partition, generation), ...marks)
 }
 
 async function writeResults(
@@ -112,7 +112,7 @@ async function writeResults(
     })
     const last = page.at(-1)
     if (last === undefined) return results
-    const pipeline = redis.pipeline()
+    const pipeline = redis.of(partition).pipeline()
     for (const row of page) {
       const endsAtMs = Math.floor(row.atMs + IDEMPOTENCY_TTL_MS)
       pipeline.set(`${prefix}${row.digest}`, encodeStored(row), "PXAT", endsAtMs)

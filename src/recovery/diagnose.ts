@@ -47,9 +47,9 @@ export async function examine({ redis, sql }: Stores, partition: number): Promis
   const stream = streamKey(partition, generation)
   const meta = await readMeta(redis, partition)
   const at = `${generation}-${entryNumber}`
-  const [atWatermark] = await redis.xrange(stream, at, at)
-  const [last] = await redis.xrevrange(stream, "+", "-", "COUNT", 1)
-  const claim = await redis.getBuffer(claimKey(partition))
+  const [atWatermark] = await redis.of(partition).xrange(stream, at, at)
+  const [last] = await redis.of(partition).xrevrange(stream, "+", "-", "COUNT", 1)
+  const claim = await redis.of(partition).getBuffer(claimKey(partition))
   return {
     ...{ watermark, before, meta },
     claim: claim === null ? 0 : claim.readUInt32LE(0),

@@ -1,14 +1,20 @@
+import type { Redis } from "ioredis"
 import { connectSql } from "../../db/connection.ts"
 import { readWatermarks, type Watermark } from "../../db/queries/read-watermarks.ts"
 import { within } from "../deadline.ts"
+import { connectNodes } from "../ledger/cluster.ts"
 import { readMeta } from "../ledger/meta.ts"
-import { connected, connectRedis } from "../ledger/redis.ts"
 import type { Meta } from "../ledger/states.ts"
-import { KEEPER_ATTEMPT_MS, KEEPER_INTERVAL_MS, SETTLE_COMMAND_TIMEOUT_MS } from "../limits.ts"
+import {
+  KEEPER_ATTEMPT_MS,
+  KEEPER_INTERVAL_MS,
+  REDIS_START_MS,
+  SETTLE_COMMAND_TIMEOUT_MS,
+} from "../limits.ts"
 import { messageOf } from "../ticker.ts"
 import { examine, judge } from "./diagnose.ts"
 import { countLosses } from "./losses.ts"
-import { hasScripts, noteOpen, openNode } from "./nodes.ts"
+import { hasScripts, noteOpen, openingOf, openNode } from "./nodes.ts"
 import { readPlace } from "./places.ts"
 import { type Claimed, fencePartition, recoverPartition } from "./recover.ts"
 import { refill } from "./refill.ts"
@@ -38,8 +44,8 @@ export type KeeperSettings = {
  */
 export async function startKeeper(settings: KeeperSettings): Promise<{ stop(): Promise<void> }> {
   const { log, partitions } = settings
-  const redis = connectRedis(settings.redisUrl, {
-    name: "fengate keeper",
+  const redis = await connectNodes(settings.redisUrl, {
+    ...{ name: "fengate keeper", timeoutMs: REDIS_START_MS },
     commandTimeoutMs: SETTLE_COMMAND_TIMEOUT_MS,
   })
   const sql = connectSql(settings.databaseUrl, { max: 2, applicationName: "fengate keeper" })
@@ -47,9 +53,8 @@ export async function startKeeper(settings: KeeperSettings): Promise<{ stop(): P
   let isStopped = false
   let complaint = ""
   try {
-    await connected(redis, 10_000)
     // Also where another process has opened the ledger: a start with wrong settings is refused.
-    await requireStores(stores, partitions)
+    await requireStores(sql, { nodes: redis.all(), partitions })
     await openLedger(stores, settings)
   } catch (error) {
     await release()
@@ -90,15 +95,22 @@ export async function startKeeper(settings: KeeperSettings): Promise<{ stop(): P
   }
 }
 
-/** Answers true where it had to open, false where the ledger was open already. */
+/**
+ * Answers true where it had to open, false where the ledger was open already. A node that cannot be asked
+ * keeps no other closed: what it says is thrown at the end.
+ */
 async function openLedger(stores: Stores, settings: KeeperSettings): Promise<boolean> {
-  const look = () => within(needsWork(stores, settings), KEEPER_ATTEMPT)
-  if (!(await look())) return false
+  const { nodes, failure } = await findWork(stores, settings)
+  if (nodes.size === 0 && failure === null) return false
+  if (nodes.size === 0) throw failure
   return alone(settings.databaseUrl, async () => {
-    if (!(await look())) return false
-    await requireStores(stores, settings.partitions)
-    await openPartitions(stores, settings.log)
-    return true
+    const work = await findWork(stores, settings)
+    if (work.nodes.size > 0) {
+      await requireStores(stores.sql, { nodes: work.nodes, partitions: settings.partitions })
+      await openNodes(stores, work.nodes, settings.log)
+    }
+    if (work.failure !== null) throw work.failure
+    return work.nodes.size > 0
   })
 }
 
@@ -119,27 +131,52 @@ export async function alone<Value>(
   }
 }
 
+/** Nodes that must be opened, or opened anew; `failure`: why one cannot be asked. */
+type Work = { nodes: ReadonlySet<Redis>; failure: unknown }
+
 /** Scripts outlive FLUSHALL: they refuse then, and it is for the keeper to find out why. */
-async function needsWork(
+async function findWork(
   stores: Stores,
   { partitions, log }: Pick<KeeperSettings, "partitions" | "log">,
-): Promise<boolean> {
+): Promise<Work> {
+  const { redis, sql } = stores
+  const all = Array.from({ length: partitions }, (_, partition) => partition)
   // Before the watermarks: a flush in between only raises these.
-  const metas: (Meta | null)[] = []
-  for (let partition = 0; partition < partitions; partition++) {
-    metas.push(await readMeta(stores.redis, partition))
-  }
-  const watermarks = await readWatermarks(stores.sql).catch(() => [])
-  if (watermarks.length === 0) return true
-  for (const watermark of watermarks) {
-    const { partition, opening, isOpen, isRefilling } = watermark
-    const meta = metas[partition]
-    if (!isOpen || isRefilling || meta?.generation !== watermark.generation) return true
-    if (meta.entryFlushed > watermark.entryNumber) return true
-    if (meta.entryNumber < watermark.entryNumber && (await isBehind(stores, watermark))) return true
-    if (!(await hasScripts(stores, opening))) return true
-  }
-  return (await countLosses(stores, log)).size > 0
+  const before = await Promise.allSettled(
+    all.map((partition) => within(readMeta(redis, partition), KEEPER_ATTEMPT)),
+  )
+  const watermarks = await within(readWatermarks(sql), KEEPER_ATTEMPT).catch(() => [])
+  if (watermarks.length === 0) return { nodes: new Set(all.map(redis.of)), failure: null }
+  const distrusted = await within(countLosses(stores, log), KEEPER_ATTEMPT)
+  const nodes = new Set<Redis>()
+  let failure: unknown = null
+  await Promise.all(
+    watermarks.map(async (watermark) => {
+      const { partition } = watermark
+      const node = redis.of(partition)
+      const meta = before[partition]
+      try {
+        if (meta?.status === "rejected") throw meta.reason
+        const looking = needsWork(stores, watermark, meta?.value ?? null)
+        if (distrusted.has(partition) || (await within(looking, KEEPER_ATTEMPT))) nodes.add(node)
+      } catch (error) {
+        failure = error
+      }
+    }),
+  )
+  return { nodes, failure }
+}
+
+async function needsWork(
+  stores: Stores,
+  watermark: Watermark,
+  meta: Meta | null,
+): Promise<boolean> {
+  const { partition, opening, isOpen, isRefilling } = watermark
+  if (!isOpen || isRefilling || meta?.generation !== watermark.generation) return true
+  if (meta.entryFlushed > watermark.entryNumber) return true
+  if (meta.entryNumber < watermark.entryNumber && (await isBehind(stores, watermark))) return true
+  return !(await hasScripts(stores.redis.of(partition), opening))
 }
 
 /** A former master that is promoted again has scripts that run, where nobody has opened another since. */
@@ -151,12 +188,46 @@ async function isBehind({ redis }: Stores, watermark: Watermark): Promise<boolea
 type Intact = { partition: number; meta: Meta; watermark: Watermark }
 type Behind = { watermark: Watermark; meta: Meta; reason: string }
 
-async function openPartitions(stores: Stores, log: Log): Promise<void> {
+/**
+ * First what is quick, on each node: its partitions that are in order wait for nothing. Then the others
+ * are built anew. What is wrong with one node is thrown once all have been looked at.
+ */
+async function openNodes(stores: Stores, nodes: ReadonlySet<Redis>, log: Log): Promise<void> {
   const distrusted = await countLosses(stores, log)
+  const building: { claimed: Claimed; opening: number }[] = []
+  const failures: unknown[] = []
+  for (const node of nodes) {
+    try {
+      const { claimed, opening } = await openIntact({ stores, node, distrusted, log })
+      building.push(...claimed.map((each) => ({ claimed: each, opening })))
+    } catch (error) {
+      failures.push(error)
+    }
+  }
+  for (const { claimed, opening } of building) {
+    await recoverPartition(stores, claimed, { opening, log }).catch((error) => failures.push(error))
+  }
+  if (failures.length > 0) throw failures[0]
+}
+
+/** Opens a node for those of its partitions that are in order, and fences the others. */
+async function openIntact({
+  stores,
+  node,
+  distrusted,
+  log,
+}: {
+  stores: Stores
+  node: Redis
+  distrusted: ReadonlyMap<number, string>
+  log: Log
+}): Promise<{ claimed: Claimed[]; opening: number }> {
+  const { redis, sql } = stores
   const intact: Intact[] = []
   const behind: Behind[] = []
   const claimed: Claimed[] = []
-  for (const { partition } of await readWatermarks(stores.sql)) {
+  for (const { partition } of await readWatermarks(sql)) {
+    if (redis.of(partition) !== node) continue
     const found = await examine(stores, partition)
     const { watermark } = found
     const verdict = judge(found)
@@ -172,24 +243,22 @@ async function openPartitions(stores: Stores, log: Log): Promise<void> {
       claimed.push(await fencePartition(stores, lost))
     }
   }
-  // First what is quick: then the node's other partitions wait for nothing.
   for (const each of behind) {
     const meta = await refill(stores, each, log)
     const { partition } = each.watermark
-    intact.push({ partition, meta, watermark: await readPlace(stores.sql, partition) })
+    intact.push({ partition, meta, watermark: await readPlace(sql, partition) })
   }
-  const opening = await openNodes(stores, intact)
-  for (const claim of claimed) await recoverPartition(stores, claim, { opening, log })
+  return { claimed, opening: await openWith(stores, node, intact) }
 }
 
 /**
  * Only a node that has no scripts is opened: on one that has, its other partitions are being charged. But
  * one that somebody doubts is opened anew, so that all of them tell what they have seen.
  */
-async function openNodes(stores: Stores, intact: readonly Intact[]): Promise<number> {
-  const known = Math.max(0, ...(await readWatermarks(stores.sql)).map(({ opening }) => opening))
+async function openWith(stores: Stores, node: Redis, intact: readonly Intact[]): Promise<number> {
   const isDoubted = intact.some(({ watermark }) => watermark.isOpen && watermark.opening === 0)
-  if (isDoubted || !(await hasScripts(stores, known))) return openNode(stores, intact)
+  const known = isDoubted ? 0 : await openingOf(stores, node)
+  if (known === 0) return openNode(stores, node, intact)
   for (const { partition, meta, watermark } of intact) {
     if (watermark.isOpen && watermark.opening === known) continue
     await noteOpen(stores.sql, { partition, meta, opening: known })

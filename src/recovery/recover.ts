@@ -60,7 +60,7 @@ export async function fencePartition(
   await at?.("claimed")
   const keys = [metaKey(partition), claimKey(partition)]
   const reply = readReply(
-    await redis.callBuffer("EVAL", FENCE_PARTITION_TEXT, keys.length, ...keys, claim),
+    await redis.of(partition).callBuffer("EVAL", FENCE_PARTITION_TEXT, keys.length, ...keys, claim),
   )
   if (reply.status !== "cleared") {
     throw new LedgerRefused(`Partition ${partition} could not be fenced: ${reply.status}.`)
@@ -103,11 +103,13 @@ async function beginStream(
 ): Promise<string> {
   const genesis = randomChars(8)
   const { partition, generation, entryNumber, entryId } = end
-  await redis.xadd(
-    streamKey(partition, claim),
-    `${claim}-0`,
-    ...["id", genesis, "generation", generation, "entry", entryNumber, "prev", entryId],
-  )
+  await redis
+    .of(partition)
+    .xadd(
+      streamKey(partition, claim),
+      `${claim}-0`,
+      ...["id", genesis, "generation", generation, "entry", entryNumber, "prev", entryId],
+    )
   return genesis
 }
 
@@ -120,11 +122,13 @@ async function openGeneration(
   const { lastAtMs } = await sumSnapshots(sql, partition)
   const keys = [metaKey(partition), streamKey(partition, claim), claimKey(partition)]
   const reply = readReply(
-    await redis.callBuffer(
-      ...(["EVAL", OPEN_PARTITION_TEXT, keys.length, ...keys] as const),
-      ...[claim, partitions, records, genesis, Math.ceil(lastAtMs)],
-      await readServicesVersion(sql),
-    ),
+    await redis
+      .of(partition)
+      .callBuffer(
+        ...(["EVAL", OPEN_PARTITION_TEXT, keys.length, ...keys] as const),
+        ...[claim, partitions, records, genesis, Math.ceil(lastAtMs)],
+        await readServicesVersion(sql),
+      ),
   )
   if (reply.status !== "opened") {
     throw new LedgerRefused(`Partition ${partition} could not be opened: ${reply.status}.`)

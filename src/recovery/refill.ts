@@ -69,7 +69,7 @@ async function adoptNext(
   const { partition } = place
   for (let generation = place.generation + 1; generation <= highest; generation++) {
     const at = `${generation}-0`
-    const [genesis] = await redis.xrange(streamKey(partition, generation), at, at)
+    const [genesis] = await redis.of(partition).xrange(streamKey(partition, generation), at, at)
     if (genesis === undefined) continue
     const fields = genesis[1]
     const value = (name: string) => fields[fields.indexOf(name, 0) + 1] ?? ""

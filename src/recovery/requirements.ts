@@ -6,8 +6,11 @@ import type { Stores } from "./stores.ts"
 export class LedgerRefused extends Error {}
 
 /** Refuses stores that cannot hold money, and settings that are not those of this ledger. */
-export async function requireStores({ redis, sql }: Stores, partitions: number): Promise<void> {
-  await requireDurable(redis)
+export async function requireStores(
+  sql: Stores["sql"],
+  { nodes, partitions }: { nodes: Iterable<Redis>; partitions: number },
+): Promise<void> {
+  for (const node of nodes) await requireDurable(node)
   const inForce = await createLedgerRows(sql, partitions)
   if (inForce !== partitions) {
     throw new LedgerRefused(
@@ -17,8 +20,8 @@ export async function requireStores({ redis, sql }: Stores, partitions: number):
 }
 
 /** A Redis that may evict, or that forgets at a restart, cannot hold money (DESIGN section 7). */
-async function requireDurable(redis: Redis): Promise<void> {
-  const info = await redis.info()
+async function requireDurable(node: Redis): Promise<void> {
+  const info = await node.info()
   const value = (field: string) => new RegExp(`^${field}:(.*?)\r?$`, "m").exec(info)?.[1] ?? ""
   if (value("maxmemory_policy") !== "noeviction") {
     throw new LedgerRefused(

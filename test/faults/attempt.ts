@@ -1,3 +1,4 @@
+import { oneNode } from "../../src/ledger/cluster.ts"
 import { auditBooks } from "../../src/reconcile/audit.ts"
 import { eventually } from "../support/eventually.ts"
 import type { Chance } from "./chance.ts"
@@ -148,7 +149,7 @@ function timesOf(moments: Moments, { seen }: Load, { looks }: Probe): Times {
 /** The books, recomputed from nothing: one sentence for each thing that is wrong with them. */
 export async function audit(site: Site): Promise<string[]> {
   const audited = await auditBooks({
-    ...{ sql: site.sql, redis: site.redis().client, catchUpMs: 20_000 },
+    ...{ sql: site.sql, redis: oneNode(site.redis().client), catchUpMs: 20_000 },
   })
   const { creditsFen, debitsFen, balancesFen } = audited
   const isEven = creditsFen - debitsFen === balancesFen

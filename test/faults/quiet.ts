@@ -2,6 +2,7 @@ import { readdirSync } from "node:fs"
 import { join } from "node:path"
 import { listDistrusted } from "../../db/queries/list-distrusted.ts"
 import { commandOf } from "../../src/embedded/processes.ts"
+import { oneNode } from "../../src/ledger/cluster.ts"
 import { readMeta } from "../../src/ledger/meta.ts"
 import { eventually } from "../support/eventually.ts"
 import type { Journal } from "./journal.ts"
@@ -60,7 +61,7 @@ async function untilOpen(sql: Site["sql"]): Promise<void> {
 async function behind(site: Site): Promise<string[]> {
   const places = await readPlaces(site.sql)
   const ends = await Promise.all(
-    places.map(({ partition }) => readMeta(site.redis().client, partition)),
+    places.map(({ partition }) => readMeta(oneNode(site.redis().client), partition)),
   )
   return places.flatMap(({ partition, generation, entryNumber }, i) => {
     const end = ends[i]

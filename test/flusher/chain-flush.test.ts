@@ -20,7 +20,7 @@ test("a flush is written where records and head are those that it goes on from, 
     const [place] = await readWatermarks(sql)
     if (place === undefined) throw new Error("there is one partition")
     expect(place).toMatchObject({ records: 0, chainHead: "", chainStart: 0 })
-    const entries = await readEntries(t.redis, place)
+    const entries = await readEntries(t.nodes, place)
     const keys = await createChainKeys((ids) => loadChainKeys(sql, ids)).of(entries)
     const others = [{ chainHead: "ab".repeat(32) }, { records: 1 }]
     for (const other of others) {

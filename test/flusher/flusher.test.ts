@@ -3,6 +3,7 @@ import { connectSql } from "../../db/connection.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { startFlusher } from "../../src/flusher/flusher.ts"
 import { flushRecord } from "../../src/flusher/process.ts"
+import { oneNode } from "../../src/ledger/cluster.ts"
 import { createOpenings } from "../../src/ledger/opening.ts"
 import { connected, connectRedis } from "../../src/ledger/redis.ts"
 import { decodeMeta } from "../../src/ledger/states.ts"
@@ -93,7 +94,7 @@ async function flusherAlone(t: TestLedger, redisUrl: string): Promise<{ stop(): 
   await connected(redis, 5_000)
   const openings = createOpenings(() => readOpening(sql))
   const flusher = startFlusher({
-    redis,
+    redis: oneNode(redis),
     record: flushRecord(sql),
     openings,
     partition: 0,

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import type { FlushPlace } from "../../src/flusher/compose.ts"
 import { type FlushRecord, startFlusher } from "../../src/flusher/flusher.ts"
+import { oneNode } from "../../src/ledger/cluster.ts"
 import { createOpenings } from "../../src/ledger/opening.ts"
 import { eventually } from "../support/eventually.ts"
 import { GENESIS, type Scripts, startScripts } from "../support/scripts.ts"
@@ -27,7 +28,7 @@ function startAlone(record: Pick<FlushRecord, "readPlace">) {
   const log: string[] = []
   const asked: string[] = []
   const flusher = startFlusher({
-    redis: s.redis,
+    redis: oneNode(s.redis),
     record: {
       ...record,
       flush: async ({ to }) => {

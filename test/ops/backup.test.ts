@@ -3,9 +3,9 @@ import { appendFileSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join } from "node:path"
 import { connectSql, type Sql } from "../../db/connection.ts"
 import { freePort } from "../../src/embedded/processes.ts"
+import { connectNodes, type RedisNodes } from "../../src/ledger/cluster.ts"
 import { streamKey } from "../../src/ledger/keys.ts"
 import { readMeta } from "../../src/ledger/meta.ts"
-import { connected, connectRedis } from "../../src/ledger/redis.ts"
 import { auditBooks } from "../../src/reconcile/audit.ts"
 import { createPlaces } from "../embedded/places.ts"
 import { startCallers } from "../support/callers.ts"
@@ -28,11 +28,11 @@ type Row = { accountId: string; seq: number; amountFen: number }
 
 async function connectedTo<Value>(
   { redisUrl, databaseUrl }: Urls,
-  work: (stores: { sql: Sql; redis: ReturnType<typeof connectRedis> }) => Promise<Value>,
+  work: (stores: { sql: Sql; redis: RedisNodes }) => Promise<Value>,
 ): Promise<Value> {
   const sql = connectSql(databaseUrl, { max: 2, applicationName: "test" })
-  const redis = connectRedis(redisUrl, { name: "test", commandTimeoutMs: 5_000 })
-  await connected(redis, 5_000)
+  const times = { commandTimeoutMs: 5_000, timeoutMs: 5_000 }
+  const redis = await connectNodes(redisUrl, { name: "test", ...times })
   try {
     return await work({ sql, redis })
   } finally {
@@ -73,7 +73,7 @@ beforeAll(async () => {
     const meta = await readMeta(redis, 0)
     if (meta === null) throw new Error("the partition must be open")
     const flushed = `${meta.generation}-${meta.entryFlushed}`
-    await redis.xtrim(streamKey(0, meta.generation), "MINID", flushed)
+    await redis.of(0).xtrim(streamKey(0, meta.generation), "MINID", flushed)
   })
   third = await take(installation)
   const { env } = installation

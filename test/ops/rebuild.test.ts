@@ -155,7 +155,7 @@ test("the number of partitions changes, up and down: balances, results and posit
 /** The partitions whose names Redis has. */
 async function names(stores: Stores): Promise<number[]> {
   return withConnections(stores, async ({ redis }) =>
-    (await redis.keys("*")).map((name) => Number(/^\{p(\d+)/.exec(name)?.[1])),
+    (await redis.of(0).keys("*")).map((name) => Number(/^\{p(\d+)/.exec(name)?.[1])),
   )
 }
 

@@ -37,7 +37,7 @@ async function auditOf(
     await connection`begin`
     await connection`set local session_replication_role = replica`
     await damage(connection, accounts[0] ?? accountMissing())
-    return await auditBooks({ sql: connection, redis: t.redis, ...options })
+    return await auditBooks({ sql: connection, redis: t.nodes, ...options })
   } finally {
     await connection`rollback`
     connection.release()
@@ -282,7 +282,7 @@ describe("it finds that", () => {
     const key = keyOf(accounts[1] ?? accountMissing())
     const state = await t.redis.getBuffer(key)
     if (state === null) throw new Error("the account must be in Redis")
-    const audit = async () => (await auditBooks({ sql: t.stores.sql, redis: t.redis })).findings
+    const audit = async () => (await auditBooks({ sql: t.stores.sql, redis: t.nodes })).findings
     await t.redis.set(key, Buffer.from(state).fill(9, 0, 1))
     expect(await audit()).toEqual([
       expect.stringMatching(
@@ -302,7 +302,7 @@ describe("it finds that", () => {
     const accountId = accounts[0] ?? accountMissing()
     const hold = { ...chargeOf({ accountId, amountFen: fen(5) }), ttlMs: 60_000, isInternal: false }
     expect((await t.ledger.hold(hold)).status).toBe("held")
-    const audit = async () => (await auditBooks({ sql: t.stores.sql, redis: t.redis })).findings
+    const audit = async () => (await auditBooks({ sql: t.stores.sql, redis: t.nodes })).findings
     expect(await audit()).toEqual([])
     const [name = ""] = await t.redis.zrange(holdsKey(0, 1), "0", "0")
     const state = await t.redis.getBuffer(`${keyPrefix(0, 1)}h:${name}`)

@@ -10,7 +10,7 @@ setDefaultTimeout(60_000)
 
 /** The books can be recomputed at any moment: nothing that moves is taken for a difference. */
 
-const storesOf = ({ stores, redis }: TestLedger) => ({ sql: stores.sql, redis })
+const storesOf = ({ stores, nodes }: TestLedger) => ({ sql: stores.sql, redis: nodes })
 
 /** Calls of every kind, one after another on each account, until it is told to stop. */
 function startCalls(t: TestLedger, accounts: readonly Awaited<ReturnType<typeof t.openAccount>>[]) {

@@ -75,7 +75,7 @@ test("an account that is gone from Redis drifts by all that it had", async () =>
     const log: string[] = []
     const sampler = createSampler({
       sql: t.stores.sql,
-      redis: t.redis,
+      redis: t.nodes,
       log: (line) => void log.push(line),
     })
     await sampler.look()
@@ -100,7 +100,7 @@ test("accounts that are being charged drift by nothing, however far Postgres is 
     const log: string[] = []
     const sampler = createSampler({
       sql: t.stores.sql,
-      redis: t.redis,
+      redis: t.nodes,
       log: (line) => void log.push(line),
     })
     for (let round = 0; round < 30; round++) {
@@ -126,7 +126,7 @@ test("every account has its turn after accounts / SAMPLE_ACCOUNTS looks, and the
       insert into account_snapshots (account_id, partition, balance_fen, last_seq, instruction_number, auth_version, status)
       select id, 0, 0, 0, 1, 1, 'open' from unnest(${`{${ids.join(",")}}`}::text::text[]) id
     `
-    const sampler = createSampler({ sql: t.stores.sql, redis: t.redis, log: () => undefined })
+    const sampler = createSampler({ sql: t.stores.sql, redis: t.nodes, log: () => undefined })
     const found = async () => (await driftsOf(t)).length
     const seen: number[] = []
     for (let look = 0; look < 3; look++) {

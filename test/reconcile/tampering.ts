@@ -1,5 +1,6 @@
 import type { AccountId } from "../../src/ids.ts"
 import { partitionOf } from "../../src/ids.ts"
+import { oneNode } from "../../src/ledger/cluster.ts"
 import { accountKey } from "../../src/ledger/keys.ts"
 import { readMeta } from "../../src/ledger/meta.ts"
 import { decodeAccount, encodeAccount } from "../../src/ledger/states.ts"
@@ -13,7 +14,7 @@ export async function giveInRedis(
   amountFen: number,
 ): Promise<() => Promise<void>> {
   const partition = partitionOf(accountId, stores.partitions)
-  const meta = await readMeta(redis, partition)
+  const meta = await readMeta(oneNode(redis), partition)
   const key = accountKey(partition, meta?.generation ?? 0, accountId)
   const give = async (moreFen: number) => {
     const state = await redis.getBuffer(key)

@@ -18,8 +18,8 @@ const STEPS: readonly Step[] = ["claimed", "fenced", "drained", "built", "switch
 
 const quiet = { log: () => undefined }
 
-async function recover({ stores, redis }: TestLedger, at: (step: Step) => Promise<void>) {
-  const both = { redis, sql: stores.sql }
+async function recover({ stores, nodes }: TestLedger, at: (step: Step) => Promise<void>) {
+  const both = { redis: nodes, sql: stores.sql }
   const { watermark, claim } = await examine(both, 0)
   const lost = { watermark, claimedInRedis: claim, reason: "a test says so" }
   const claimed = await fencePartition(both, lost, { at })

@@ -3,10 +3,10 @@ import type { Redis } from "ioredis"
 import { anchorsDirOf } from "../../src/flusher/anchors.ts"
 import { startFlusherProcess } from "../../src/flusher/process.ts"
 import { type AccountId, newAccountId, newId, partitionOf, randomChars } from "../../src/ids.ts"
+import { connectNodes, type RedisNodes } from "../../src/ledger/cluster.ts"
 import type { ChargeOutcome } from "../../src/ledger/items.ts"
 import { createLedger, type Ledger } from "../../src/ledger/ledger.ts"
 import type { InstructionKind } from "../../src/ledger/records.ts"
-import { connected, connectRedis } from "../../src/ledger/redis.ts"
 import { fen } from "../../src/money.ts"
 import { type Audit, auditBooks } from "../../src/reconcile/audit.ts"
 import { startKeeper } from "../../src/recovery/keeper.ts"
@@ -19,6 +19,8 @@ export type TestLedger = {
   stores: Stores
   ledger: Ledger
   /** A connection past every relay, to look at keys and to break them. */
+  nodes: RedisNodes
+  /** The node of partition 0. */
   redis: Redis
   /** What every part has logged. */
   log: string[]
@@ -79,12 +81,12 @@ export async function startLedger(
     onBatch: () => undefined,
     log: note,
   })
-  const redis = connectRedis(redisUrl, { name: "test", commandTimeoutMs: 5_000 })
-  await connected(redis, 5_000)
+  const times = { commandTimeoutMs: 5_000, timeoutMs: 5_000 }
+  const nodes = await connectNodes(redisUrl, { name: "test", ...times })
   await ready(ledger)
 
   return {
-    ...{ stores, ledger, redis, log, openAccount },
+    ...{ stores, ledger, nodes, redis: nodes.of(0), log, openAccount },
     instruct: (accountId, instruction) => instruct(stores, accountId, instruction),
     charge: (accountId, amountFen, chargeOptions) =>
       charge(ledger, accountId, amountFen, chargeOptions),
@@ -114,7 +116,7 @@ export async function startLedger(
   }
 
   async function books(): Promise<Audit> {
-    const audit = await auditBooks({ sql, redis, anchorsDir: anchorsDirOf(dataDir) })
+    const audit = await auditBooks({ sql, redis: nodes, anchorsDir: anchorsDirOf(dataDir) })
     expect(audit.findings).toEqual([])
     expect(audit.creditsFen - audit.debitsFen).toBe(audit.balancesFen)
     return audit
@@ -124,7 +126,7 @@ export async function startLedger(
     await ledger.stop()
     await flusher?.stop()
     await keeper.stop()
-    redis.disconnect()
+    nodes.disconnect()
   }
 }
 

@@ -6,6 +6,7 @@ import { startRedis } from "../../src/embedded/redis.ts"
 import { type Entry, readEntries } from "../../src/flusher/read-entries.ts"
 import { type AccountId, newAccountId, parseHoldId, randomChars } from "../../src/ids.ts"
 import { writeInteger } from "../../src/ledger/bytes.ts"
+import { oneNode } from "../../src/ledger/cluster.ts"
 import {
   accountKey,
   claimKey,
@@ -234,7 +235,7 @@ export async function startScripts(): Promise<Scripts> {
     let { entryNumber, entryId } = after
     for (;;) {
       const place = { partition: PARTITION, generation: GENERATION, entryNumber, entryId }
-      const page = await readEntries(redis, place)
+      const page = await readEntries(oneNode(redis), place)
       all.push(...page)
       const last = page.at(-1)
       if (last === undefined) return all
