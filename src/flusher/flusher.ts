@@ -18,7 +18,8 @@ import {
 } from "../limits.ts"
 import { createChainKeys, type LoadChainKeys } from "./chain-keys.ts"
 import { composeFlush, type FlushPlace } from "./compose.ts"
-import { BrokenStream, type Entry, entriesOfFlush, readEntries } from "./read-entries.ts"
+import { describe, isBroken } from "./failures.ts"
+import { type Entry, entriesOfFlush, readEntries } from "./read-entries.ts"
 import { createYielding } from "./yielding.ts"
 
 /**
@@ -281,20 +282,4 @@ export function startFlusher(deps: FlusherDeps): Flusher {
 function isRestored(place: FlushPlace, meta: Meta): boolean {
   if (meta.generation !== place.generation) return meta.generation > place.generation
   return meta.entryFlushed > place.entryNumber
-}
-
-/** Postgres says with these states that a record is missing, doubled, or breaks a CHECK. */
-function isBroken(error: unknown): boolean {
-  return error instanceof BrokenStream || /^(FG|22|23)/.test(sqlState(error))
-}
-
-function sqlState(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : ""
-  return typeof code === "string" ? code : ""
-}
-
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const cause = error.cause instanceof Error ? ` (${error.cause.message})` : ""
-  return `${error.message}${cause}`
 }

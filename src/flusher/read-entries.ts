@@ -1,5 +1,6 @@
 import type { RedisNodes } from "../ledger/cluster.ts"
 import { streamKey } from "../ledger/keys.ts"
+import { readEntryId } from "../ledger/meta.ts"
 import { decodeRecords, type LedgerRecord } from "../ledger/records.ts"
 import { FLUSH_ENTRIES_MAX, FLUSH_RECORDS_MAX } from "../limits.ts"
 
@@ -18,6 +19,12 @@ export type Entry = {
 /** The stream is not what the scripts write: nothing of it may be skipped, and nobody may guess. */
 export class BrokenStream extends Error {}
 
+/**
+ * What Redis has does not begin where Postgres ends: it went back, and on by another way. It is for the
+ * keeper to end this generation (DESIGN section 7).
+ */
+export class OtherStream extends BrokenStream {}
+
 export type StreamPlace = {
   partition: number
   generation: number
@@ -28,7 +35,7 @@ export type StreamPlace = {
 /**
  * Reads the entries after `place`, in order, up to FLUSH_RECORDS_MAX records and `entriesMax` entries.
  * Callers may rely on: numbers without a gap, and each entry naming the one before it. Throws
- * `BrokenStream` otherwise.
+ * `BrokenStream` otherwise, or `OtherStream` where Redis does not have the very entry at `place` any more.
  */
 export async function readEntries(
   redis: RedisNodes,
@@ -50,9 +57,9 @@ export async function readEntries(
   for (const [position, fields] of found) {
     const entry = decodeEntry(position.toString("latin1"), fields)
     if (entry.number !== number + 1 || entry.previousId !== id) {
-      throw new BrokenStream(
-        `entry ${entry.number} of generation ${generation} does not follow entry ${number}`,
-      )
+      const isOther = number === entryNumber && (await readEntryId(redis, place)) !== id
+      const detail = `entry ${entry.number} of generation ${generation} does not follow entry ${number}`
+      throw isOther ? new OtherStream(detail) : new BrokenStream(detail)
     }
     records += entry.records.length
     if (records > FLUSH_RECORDS_MAX) break

@@ -76,3 +76,15 @@ test("a Redis that lacks what Postgres has raises one alarm, and does not halt t
   expect(asked).toEqual([])
   await flusher.stop()
 })
+
+test("a Redis that went back and on by another way pauses the flusher, and does not halt the partition", async () => {
+  await s.writeMeta({ entryFlushed: 2, flushed: 2 })
+  const place = { ...PLACE, entryNumber: 2, entryId: "another2", records: 2 }
+  const { flusher, log, asked } = startAlone({ readPlace: async () => place })
+  await eventually(() => log.length >= 3)
+  expect(new Set(log)).toEqual(
+    new Set(["partition 0: flushing pauses: entry 3 of generation 1 does not follow entry 2"]),
+  )
+  expect(asked).toEqual([])
+  await flusher.stop()
+})

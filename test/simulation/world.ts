@@ -5,14 +5,15 @@ import { createExpiry } from "../../src/flusher/expire.ts"
 import { startFlusher } from "../../src/flusher/flusher.ts"
 import { flushRecord } from "../../src/flusher/process.ts"
 import { sweep } from "../../src/flusher/sweep.ts"
+import { connectNodes } from "../../src/ledger/cluster.ts"
 import { createInstructions } from "../../src/ledger/instructions.ts"
 import { createLedger, type Ledger, readInstruction } from "../../src/ledger/ledger.ts"
 import { createOpenings } from "../../src/ledger/opening.ts"
-import { connected, connectRedis } from "../../src/ledger/redis.ts"
 import { decodeAccount } from "../../src/ledger/states.ts"
 import {
   EXPIRY_INTERVAL_MS,
   FLUSH_COMMAND_TIMEOUT_MS,
+  REDIS_START_MS,
   SETTLE_COMMAND_TIMEOUT_MS,
   SWEEP_INTERVAL_MS,
 } from "../../src/limits.ts"
@@ -181,9 +182,8 @@ function startGateway(log: (message: string) => void): Promise<Ledger> {
 /** What moves money of the background process (src/flusher/process.ts). */
 async function startFlusherPart(partitions: number, log: (message: string) => void) {
   const open = (name: string, commandTimeoutMs: number) =>
-    connectRedis(STORES.redisUrl, { name, commandTimeoutMs })
-  const redis = open("flusher", FLUSH_COMMAND_TIMEOUT_MS)
-  await connected(redis, 10_000)
+    connectNodes(STORES.redisUrl, { name, commandTimeoutMs, timeoutMs: REDIS_START_MS })
+  const redis = await open("flusher", FLUSH_COMMAND_TIMEOUT_MS)
   const sql = connectSql(STORES.databaseUrl, { max: 4, applicationName: "flusher" })
   const openings = createOpenings(() => readOpening(sql))
   await openings.reload()
@@ -191,7 +191,7 @@ async function startFlusherPart(partitions: number, log: (message: string) => vo
     ...{ redis, openings, log },
     loadPending: async (page) => (await loadPendingInstructions(sql, page)).map(readInstruction),
   })
-  const redisForHolds = open("expiry", SETTLE_COMMAND_TIMEOUT_MS)
+  const redisForHolds = await open("expiry", SETTLE_COMMAND_TIMEOUT_MS)
   const expiry = createExpiry({ redis: redisForHolds, sql, openings, partitions, log })
   const ticker = (intervalMs: number, work: () => Promise<void>, what: string) =>
     startTicker({ intervalMs, work, onError: (error) => log(`${what}: ${messageOf(error)}`) })

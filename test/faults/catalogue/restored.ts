@@ -1,5 +1,6 @@
 import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { oneNode } from "../../../src/ledger/cluster.ts"
 import { readMeta } from "../../../src/ledger/meta.ts"
 import type { Fault, Scene } from "../fault.ts"
 import { type Place, readPlaces } from "../loss.ts"
@@ -127,7 +128,7 @@ async function countRecords({ sql }: Site): Promise<number> {
 async function readTold(site: Site): Promise<Place[]> {
   const places = await readPlaces(site.sql)
   const metas = await Promise.all(
-    places.map(({ partition }) => readMeta(site.redis().client, partition)),
+    places.map(({ partition }) => readMeta(oneNode(site.redis().client), partition)),
   )
   return places.flatMap((place, i) => {
     const meta = metas[i]
