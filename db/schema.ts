@@ -80,6 +80,8 @@ export const losses = pgTable(
     generation: integer("generation").notNull(),
     /** The opening at which it was found to be missing. */
     opening: bigint("opening", { mode: "number" }).notNull(),
+    /** The opening under which it was seen: then it was there. */
+    seenOpening: bigint("seen_opening", { mode: "number" }).notNull(),
     /** The highest entry that was seen, and the records written by then. */
     entryNumber: count("entry_number"),
     records: count("records"),
@@ -89,7 +91,11 @@ export const losses = pgTable(
     at: moment("at").notNull().defaultNow(),
     handled: boolean("handled").notNull().default(false),
   },
-  (table) => [primaryKey({ columns: [table.partition, table.generation, table.opening] })],
+  (table) => [
+    primaryKey({
+      columns: [table.partition, table.generation, table.opening, table.seenOpening],
+    }),
+  ],
 )
 
 /** What went wrong with a store, for the operator: never deleted. */

@@ -44,13 +44,14 @@ CREATE TABLE "losses" (
 	"partition" integer NOT NULL,
 	"generation" integer NOT NULL,
 	"opening" bigint NOT NULL,
+	"seen_opening" bigint NOT NULL,
 	"entry_number" bigint NOT NULL,
 	"records" bigint NOT NULL,
 	"had_entry" bigint NOT NULL,
 	"had_records" bigint NOT NULL,
 	"at" timestamp (3) with time zone DEFAULT now() NOT NULL,
 	"handled" boolean DEFAULT false NOT NULL,
-	CONSTRAINT "losses_partition_generation_opening_pk" PRIMARY KEY("partition","generation","opening")
+	CONSTRAINT "losses_partition_generation_opening_seen_opening_pk" PRIMARY KEY("partition","generation","opening","seen_opening")
 );
 --> statement-breakpoint
 CREATE TABLE "drifts" (

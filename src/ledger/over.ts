@@ -21,12 +21,17 @@ export type OverBatch = {
   afterRecords: number
 }
 
+/** And under which opening. */
+type SeenUnder = Seen & { seenOpening: number }
+
 /** What a slot needs of the record, once its generation is over or Redis was opened anew. */
 export type Past = {
   /** True once nothing of the batch stands any more; false: not known yet, ask again. */
   takeBack(batch: OverBatch): Promise<boolean>
   /** Tells the keeper what this process has seen of a generation before `opening`. */
-  noteSeen(seen: Seen & { partition: number; generation: number; opening: number }): Promise<void>
+  noteSeen(
+    seen: SeenUnder & { partition: number; generation: number; opening: number },
+  ): Promise<void>
   /** Tells the keeper that Redis does not have what this process saw there under this very opening. */
   doubt(place: { partition: number; opening: number }): Promise<void>
   /** Tells the keeper that Redis has another entry under that number than this process has seen. */

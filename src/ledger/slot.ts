@@ -144,7 +144,8 @@ export function createSlot(deps: SlotDeps): Slot {
   async function tellSeen(nextOpening: number): Promise<void> {
     if (seen === null) return
     const { generation } = place
-    await past.noteSeen({ ...seen, partition, generation, opening: nextOpening })
+    const under = { seenOpening: opening, opening: nextOpening }
+    await past.noteSeen({ ...seen, ...under, partition, generation })
   }
 
   /** A Redis that has come as far as what was seen, and does not have that, came there by another way. */

@@ -32,7 +32,9 @@ const skipped: string[] = []
 let failures = 0
 
 console.log(`SEED=${seed}`)
-for (const fault of FAULTS.filter(({ name }) => name.includes(options.only))) await tryOften(fault)
+for (const fault of FAULTS.filter(({ name }) => name.includes(options.only))) {
+  await tryOften(fault).catch((error: unknown) => fail(fault, error))
+}
 const lines = summary()
 console.log(["", ...lines].join("\n"))
 if (options.write) writeFileSync(RESULTS, `# Fault matrix\n\n${lines.join("\n")}\n`)
@@ -68,11 +70,18 @@ async function tryOnce(site: Site, fault: Fault): Promise<boolean> {
     console.log(tell(tried).join("\n"))
     if (isClean(tried.verdict)) return true
   } catch (error) {
-    console.log(`FAIL ${fault.name}: ${error instanceof Error ? error.message : String(error)}`)
+    fail(fault, error)
+    console.log(await describeSite(site))
+    return false
   }
   failures++
   console.log(await describeSite(site))
   return false
+}
+
+function fail({ name }: Fault, error: unknown): void {
+  failures++
+  console.log(`FAIL ${name}: ${error instanceof Error ? error.message : String(error)}`)
 }
 
 function summary(): string[] {

@@ -7,14 +7,15 @@ setDefaultTimeout(30_000)
 
 /** What processes note of what they have seen, beside where the generation stood. */
 
-const PLACE = { partition: 0, generation: 1, opening: 2 }
+const PLACE = { partition: 0, generation: 1, opening: 2, seenOpening: 1 }
 
 /** Of one partition, whose generation 1 stood at entry 16 when its node was opened anew. */
 async function withNotes(
   run: (notes: {
-    see(entryNumber: number): Promise<void>
+    see(entryNumber: number, under?: { opening?: number; seenOpening?: number }): Promise<void>
     /** The generation is over, and Postgres has this entry of it. */
     end(lastEntry: number): Promise<unknown>
+    /** The last that was noted, and what was there of it. */
     compared(): Promise<unknown>
   }) => Promise<void>,
 ): Promise<void> {
@@ -26,11 +27,12 @@ async function withNotes(
     `
     await sql`insert into generations (partition, generation, records_before) values (0, 1, 0)`
     await run({
-      see: (entryNumber) => noteSeen(sql, { ...PLACE, entryNumber, records: entryNumber + 2 }),
+      see: (entryNumber, under) =>
+        noteSeen(sql, { ...PLACE, ...under, entryNumber, records: entryNumber + 2 }),
       end: (lastEntry) =>
         sql`update generations set last_entry = ${lastEntry}, last_records = ${lastEntry + 2}`,
       async compared() {
-        const [loss] = await listLosses(sql)
+        const loss = (await listLosses(sql)).at(-1)
         return [loss?.entryNumber, loss?.hadEntry, loss?.hadRecords]
       },
     })
@@ -53,5 +55,17 @@ test("what was lost at an opening stays lost, whatever the record had of the gen
     await end(18)
     await see(21)
     expect(await compared()).toEqual([21, 16, 18])
+  })
+})
+
+test("what was written after a loss, and lost later on, is another loss than the one before", async () => {
+  await withNotes(async ({ see, end, compared }) => {
+    await see(20)
+    await end(18)
+    await see(21, { opening: 3, seenOpening: 2 })
+    expect(await compared()).toEqual([21, 18, 20])
+    // Who has heard of no opening in between has seen what was lost at first.
+    await see(22, { opening: 4 })
+    expect(await compared()).toEqual([22, 16, 18])
   })
 })

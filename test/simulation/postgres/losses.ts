@@ -9,12 +9,15 @@ import { findGeneration, type PostgresState, partitionOf, type StandIn } from ".
 export function createLosses(state: () => PostgresState) {
   const seen: StandIn<typeof noteSeen> = (note) => {
     const now = state()
-    const { partition, generation, opening } = note
+    const { partition, generation, opening, seenOpening } = note
     const row = partitionOf(now, partition)
     const over = findGeneration(now, note)
     const known = now.losses.find(
       (loss) =>
-        loss.partition === partition && loss.generation === generation && loss.opening === opening,
+        loss.partition === partition &&
+        loss.generation === generation &&
+        loss.opening === opening &&
+        loss.seenOpening === seenOpening,
     )
     if (known === undefined) {
       now.losses.push({
@@ -36,7 +39,11 @@ export function createLosses(state: () => PostgresState) {
     state()
       .losses.filter(({ isHandled }) => !isHandled)
       .toSorted(
-        (a, b) => a.partition - b.partition || a.generation - b.generation || a.opening - b.opening,
+        (a, b) =>
+          a.partition - b.partition ||
+          a.generation - b.generation ||
+          a.opening - b.opening ||
+          a.seenOpening - b.seenOpening,
       )
       .map((loss) => {
         const first = isLoss(loss) ? firstLoss(state(), loss) : undefined
@@ -45,10 +52,10 @@ export function createLosses(state: () => PostgresState) {
       })
   const handle: StandIn<typeof handleLoss> = (done) => {
     for (const loss of state().losses) {
-      const { partition, generation, opening, entryNumber } = loss
+      const { partition, generation, opening, seenOpening, entryNumber } = loss
       const isSame = partition === done.partition && generation === done.generation
-      const isAsHigh = opening === done.opening && entryNumber === done.entryNumber
-      if (isSame && isAsHigh) loss.isHandled = true
+      const isUnderSame = opening === done.opening && seenOpening === done.seenOpening
+      if (isSame && isUnderSame && entryNumber === done.entryNumber) loss.isHandled = true
     }
   }
   const distrusted: StandIn<typeof listDistrusted> = () =>
@@ -92,9 +99,9 @@ function isLoss({ entryNumber, hadEntry }: SeenBefore): boolean {
 }
 
 function firstLoss(state: PostgresState, loss: SeenBefore): SeenBefore | undefined {
-  const { partition, generation } = loss
+  const { partition, generation, seenOpening } = loss
   return state.losses
     .filter((other) => other.partition === partition && other.generation === generation)
-    .filter(isLoss)
+    .filter((other) => isLoss(other) && other.opening > seenOpening)
     .toSorted((left, right) => left.opening - right.opening)[0]
 }
