@@ -23,26 +23,34 @@ const COUNTS = [
 
 export function sumOf(verdicts: readonly Verdict[]): Verdict {
   const findings = verdicts.flatMap((verdict) => verdict.findings)
-  const sum: Verdict = {
+  const total: Verdict = {
     ...{ lost: 0, duplicated: 0, phantom: 0, refusedCharged: 0, overdraft: 0, unknown: 0 },
     ...{ resolved: 0, detectedLoss: 0, actualLoss: 0, lostCalls: 0, lostFen: 0 },
     ...{ done: 0, refused: 0, reversed: 0, findings },
   }
-  for (const verdict of verdicts) for (const count of COUNTS) sum[count] += verdict[count]
-  return sum
+  for (const verdict of verdicts) for (const count of COUNTS) total[count] += verdict[count]
+  return total
 }
 
-/** One row a fault. */
-export function table(attempts: readonly Attempt[]): string[] {
+const HEADS = ["fault", "tried", "calls under way", "fen lost", "calls charged twice"]
+const BACK = "back after (median, worst)"
+const PROMPTNESS = ["503s", "after 500 ms", "slowest", "/readyz says so after (median)"]
+
+/** One row a fault; with how quickly it was told, in the whole table. */
+export function table(attempts: readonly Attempt[], { isWhole }: { isWhole: boolean }): string[] {
   const byFault = Map.groupBy(attempts, ({ fault }) => fault)
+  const heads = [...HEADS, BACK, ...(isWhole ? PROMPTNESS : [])]
   return [
-    "| fault | tried | calls under way | fen lost | calls charged twice | back after (median, worst) |",
-    "|---|---|---|---|---|---|",
-    ...[...byFault].map(([fault, tried]) => rowOf(fault, tried)),
+    `| ${heads.join(" | ")} |`,
+    `|${heads.map(() => "---").join("|")}|`,
+    ...[...byFault].map(([fault, tried]) => {
+      const cells = [...cellsOf(fault, tried), ...(isWhole ? promptCells(tried) : [])]
+      return `| ${cells.join(" | ")} |`
+    }),
   ]
 }
 
-function rowOf(fault: string, tried: readonly Attempt[]): string {
+function cellsOf(fault: string, tried: readonly Attempt[]): (string | number)[] {
   const { lost, lostFen, detectedLoss, actualLoss, duplicated } = sumOf(
     tried.map(({ verdict }) => verdict),
   )
@@ -50,8 +58,25 @@ function rowOf(fault: string, tried: readonly Attempt[]): string {
   const isTold = lost === 0 && detectedLoss === actualLoss
   const fen = lostFen === 0 && isTold ? "0" : `${lostFen}, ${isTold ? "all" : "not all"} told of`
   const times = tried.map((each) => each.times.recover)
-  const cells = [fault, tried.length, underWay, fen, duplicated, back(times)]
-  return `| ${cells.join(" | ")} |`
+  return [fault, tried.length, underWay, fen, duplicated, back(times)]
+}
+
+/** How late calls were told that nothing can be decided, and when a gateway said first that it is not ready. */
+function promptCells(tried: readonly Attempt[]): (string | number)[] {
+  const [all, late] = [sum(tried, "unavailable"), sum(tried, "lateUnavailable")]
+  const slowest = Math.max(...tried.map(({ times }) => times.slowestUnavailable))
+  const said = tried.flatMap(({ times }) => times.notReady ?? [])
+  return [
+    ...[all, late, all === 0 ? "" : inSeconds(slowest)],
+    said.length === 0 ? "" : inSeconds(medianOf(said)),
+  ]
+}
+
+function sum(
+  tried: readonly Attempt[],
+  what: "unavailable" | "lateUnavailable" | "untruths",
+): number {
+  return tried.reduce((total, { times }) => total + times[what], 0)
 }
 
 function back(times: readonly number[]): string {
@@ -69,11 +94,8 @@ function inSeconds(ms: number): string {
 
 /** How quickly a client was told that nothing can be decided, over all attempts. */
 export function promptness(attempts: readonly Attempt[]): string {
-  const of = (pick: (attempt: Attempt) => number) =>
-    attempts.reduce((sum, attempt) => sum + pick(attempt), 0)
-  const unavailable = of(({ times }) => times.unavailable)
-  const late = of(({ times }) => times.lateUnavailable)
-  const untruths = of(({ times }) => times.untruths)
+  const [unavailable, late] = [sum(attempts, "unavailable"), sum(attempts, "lateUnavailable")]
+  const untruths = sum(attempts, "untruths")
   const slowest = Math.max(0, ...attempts.map(({ times }) => times.slowestUnavailable))
   return `${unavailable} calls were answered 503, ${late} of them later than 500 ms (the slowest after ${slowest} ms); /readyz said ${untruths} times for longer than a second what was not so`
 }

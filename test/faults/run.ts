@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { cpus } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
@@ -24,6 +24,9 @@ const { values: options } = parseArgs({
   },
 })
 const RESULTS = join(import.meta.dir, "RESULTS.md")
+const README = join(import.meta.dir, "..", "..", "README.md")
+const [BEGIN, END] = ["<!-- faults -->", "<!-- /faults -->"]
+const COMMIT = Bun.spawnSync(["git", "rev-parse", "--short", "HEAD"]).stdout.toString().trim()
 const seed = newSeed()
 const chance = chanceFrom(seed)
 const times = Number(options.times)
@@ -34,11 +37,20 @@ let failures = 0
 console.log(`SEED=${seed}`)
 for (const fault of FAULTS.filter(({ name }) => name.includes(options.only))) {
   await tryOften(fault).catch((error: unknown) => fail(fault, error))
+  if (options.write) write()
 }
-const lines = summary()
-console.log(["", ...lines].join("\n"))
-if (options.write) writeFileSync(RESULTS, `# Fault matrix\n\n${lines.join("\n")}\n`)
+console.log(["", ...summary({ isWhole: true })].join("\n"))
 process.exit(failures === 0 && attempts.length > 0 ? 0 : 1)
+
+/** The whole table here, and the condensed one in the README of the repository. */
+function write(): void {
+  writeFileSync(RESULTS, `# Fault matrix\n\n${summary({ isWhole: true }).join("\n")}\n`)
+  const text = readFileSync(README, "utf8")
+  const [from, to] = [text.indexOf(BEGIN), text.indexOf(END)]
+  if (from < 0 || to < from) return
+  const lines = [BEGIN, ...summary({ isWhole: false }), ""]
+  writeFileSync(README, `${text.slice(0, from)}${lines.join("\n")}${text.slice(to)}`)
+}
 
 async function tryOften(fault: Fault): Promise<void> {
   let site: Site | null = null
@@ -84,15 +96,15 @@ function fail({ name }: Fault, error: unknown): void {
   console.log(`FAIL ${name}: ${error instanceof Error ? error.message : String(error)}`)
 }
 
-function summary(): string[] {
+function summary({ isWhole }: { isWhole: boolean }): string[] {
   const total = sumOf(attempts.map(({ verdict }) => verdict))
   const calls = attempts.reduce((sum, tried) => sum + tried.calls, 0)
-  const [processor] = cpus()
-  const machine = `${cpus().length} cores, ${processor?.model ?? "unknown"}`
+  const machine = `${cpus().length} cores, which others use at the same time`
+  const when = `${new Date().toISOString().slice(0, 10)}, commit ${COMMIT}, SEED=${seed}`
   return [
-    `${attempts.length} faults, ${failures} of them failed, under ${calls} calls; ${new Date().toISOString().slice(0, 10)}, SEED=${seed}, ${machine}.`,
+    `${attempts.length} faults, ${failures} of them failed, under ${calls} calls; ${when}, ${machine}.`,
     "",
-    ...table(attempts),
+    ...table(attempts, { isWhole }),
     ...(skipped.length === 0 ? [] : ["", ...skipped]),
     "",
     `${promptness(attempts)}.`,

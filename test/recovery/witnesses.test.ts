@@ -124,8 +124,9 @@ test("a loss that is told at two openings is counted once, as far as anybody has
     await t.books()
     // At the first, entries from 6 on were missing; two were written anew until the second.
     await t.stores.sql`
-      insert into losses (partition, generation, opening, entry_number, records, had_entry, had_records)
-      values (0, 1, 7, 10, 19, 5, 10), (0, 1, 8, 10, 19, 7, 12), (0, 1, 9, 12, 21, 7, 12)
+      insert into losses (partition, generation, opening, seen_opening, entry_number, records, had_entry,
+        had_records)
+      values (0, 1, 7, 6, 10, 19, 5, 10), (0, 1, 8, 6, 10, 19, 7, 12), (0, 1, 9, 6, 12, 21, 7, 12)
     `
     await eventually(async () => {
       expect((await readOpening(t.stores.sql)).generations).toEqual([2])
