@@ -21,7 +21,8 @@ export type SeenBefore = {
 export async function listLosses(sql: Sql): Promise<SeenBefore[]> {
   return await sql<SeenBefore[]>`
     select l.partition, l.generation, l.opening::float8 as opening,
-      l.seen_opening::float8 as "seenOpening", l.entry_number::float8 as "entryNumber", l.records::float8 as records,
+      l.seen_opening::float8 as "seenOpening",
+      l.entry_number::float8 as "entryNumber", l.records::float8 as records,
       coalesce(f.had_entry, l.had_entry)::float8 as "hadEntry",
       coalesce(f.had_records, l.had_records)::float8 as "hadRecords"
     from losses l

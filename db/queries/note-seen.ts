@@ -3,8 +3,9 @@ import type { Sql } from "../connection.ts"
 /**
  * Notes the highest entry that a process has seen of a generation under `seenOpening`, once it learns of a
  * later opening, beside where the generation stood then. Callers may rely on: of all notes of the same two
- * openings the highest stays, it is looked at again, and what it is compared with stays as the first note found it; but where
- * that had lost nothing, and the generation has ended since, what was written in between is no loss.
+ * openings the highest stays, it is looked at again, and what it is compared with stays as the first note
+ * found it; but where that had lost nothing, and the generation has ended since, what was written in between
+ * is no loss.
  */
 export async function noteSeen(
   sql: Sql,
