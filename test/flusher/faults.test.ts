@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { connectSql } from "../../db/connection.ts"
+import type { AccountId } from "../../src/ids.ts"
 import { eventually } from "../support/eventually.ts"
 import { alarmsOf, chargeMany, expectAllRecords, progress } from "../support/flushing.ts"
 import { startLedger, type TestLedger, withLedger, withStores } from "../support/ledger.ts"
@@ -60,34 +61,61 @@ test("the connection is cut after the commit and before its answer: the watermar
   })
 })
 
-test("the statement never reaches Postgres: it is written by the next one", async () => {
+test("the connection is cut when the records are about to be sent: nothing of them was written", async () => {
   await withPostgresRelay(async (t, relay) => {
     const accountId = await t.openAccount({ balanceFen: 100 })
     await t.books()
-    relay.holdRequests()
-    await chargeMany(t, accountId, 10)
-    await eventually(async () => (await progress(t)).written > 1)
+    for (let round = 1; round <= 4; round++) {
+      const cut = Promise.withResolvers<void>()
+      relay.interrupt(accountId, "request", cut.resolve)
+      await chargeMany(t, accountId, 10)
+      await cut.promise
+      await t.books()
+      await expectAllRecords(t, accountId, { least: 10 * round + 1 })
+    }
+  })
+})
+
+test("the statement never reaches Postgres: it is written by the next one", async () => {
+  await withPostgresRelay(async (t, relay) => {
+    const accountId = await t.openAccount({ balanceFen: 1_000 })
+    await t.books()
+    const charged = await holdFlush(t, relay, accountId)
     relay.cutAll()
     await t.books()
-    await expectAllRecords(t, accountId, { least: 11 })
+    await expectAllRecords(t, accountId, { least: charged + 1 })
   })
 })
 
 test("the statement arrives long after its connection was given up: it moves nothing that was moved since", async () => {
   await withPostgresRelay(async (t, relay) => {
-    const accountId = await t.openAccount({ balanceFen: 100 })
+    const accountId = await t.openAccount({ balanceFen: 1_000 })
     await t.books()
-    relay.holdRequests()
-    await chargeMany(t, accountId, 10)
-    await eventually(async () => (await progress(t)).written > 1)
+    const charged = await holdFlush(t, relay, accountId)
     relay.cutClients()
     await t.books()
     relay.release()
     await chargeMany(t, accountId, 10)
     await t.books()
-    await expectAllRecords(t, accountId, { least: 21 })
+    await expectAllRecords(t, accountId, { least: charged + 11 })
   })
 })
+
+/** Charges until a flush of it is on its way, and kept there; answers how many charges that took. */
+async function holdFlush(t: TestLedger, relay: Relay, accountId: AccountId): Promise<number> {
+  for (let charged = 10; charged < 1_000; charged += 10) {
+    relay.holdRequests()
+    await chargeMany(t, accountId, 10)
+    // On a connection that does not know the statement yet, its text goes first, alone.
+    await eventually(
+      () => relay.isHolding(accountId) || relay.isHolding("insert into change_records"),
+    )
+    if (relay.isHolding(accountId)) return charged
+    relay.release()
+    await t.books()
+  }
+  throw new Error("no flush was held")
+}
 
 test("Postgres is away for 3 s: charges go on, and everything is written afterwards", async () => {
   await withPostgresRelay(async (t, relay) => {

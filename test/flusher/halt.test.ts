@@ -141,6 +141,24 @@ const cases: Case[] = [
   snapshotCase("Postgres has a later record of the account already", "last_seq"),
   snapshotCase("Postgres has another balance of the account", "balance_fen"),
   {
+    name: "a record of that number and time is in Postgres already",
+    reason: /change_records\w*_pkey/,
+    async damage(place) {
+      const [, fields = []] = (await streamOf(place))[THIRD] ?? []
+      const at = fields[fields.findIndex((field) => field.toString() === "at") + 1]
+      await t.stores.sql`
+        insert into change_records (account_id, seq, type, kind, amount_fen, balance_before_fen,
+          balance_after_fen, description, at, partition, position)
+        select account_id, last_seq + 2, 2, 'charge', 1, 2, 1, 'of nobody',
+          timestamptz 'epoch' + ${String(at)}::bigint * interval '1 millisecond', partition, 9999
+        from account_snapshots where account_id = ${place.accountId}
+      `
+    },
+    repair: ({ accountId }) => t.stores.sql`
+      delete from change_records where account_id = ${accountId} and position = 9999
+    `,
+  },
+  {
     name: "an account is opened that was opened before",
     reason: /account_snapshots_pkey/,
     async damage({ partition }) {

@@ -62,6 +62,14 @@ describe("a keyed charge", () => {
     expect(leftMs).toBeLessThanOrEqual(60_000)
   })
 
+  test("has its result for as long as its gateway says", async () => {
+    const { accountId, digest, idempotency } = await fresh()
+    await gateway.send([{ accountId, idempotency }], { keptMs: 86_400_000 })
+    const leftMs = await scripts.redis.pttl(resultKeyOf(digest))
+    expect(leftMs).toBeGreaterThan(86_000_000)
+    expect(leftMs).toBeLessThanOrEqual(86_400_000)
+  })
+
   test("is made anew once its result has gone", async () => {
     const { accountId, digest, idempotency } = await fresh()
     const charge = { accountId, idempotency }

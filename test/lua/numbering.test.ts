@@ -29,6 +29,16 @@ describe("charge", () => {
     expect(await scripts.meta()).toEqual(meta)
   })
 
+  test("leaves a memo that has no end, so that a retry is known however late it comes", async () => {
+    const { slot, accountId, call } = await fresh()
+    const idempotency = { digest: "d".repeat(16), fingerprint: "prints", isOnce: false }
+    const batches = [call(1), { slot, batch: 2, items: [{ accountId, idempotency }] }]
+    for (const batch of batches) {
+      await scripts.decide(batch)
+      expect(await scripts.redis.pttl(memoKey(0, 1, slot))).toBe(-1)
+    }
+  })
+
   test("answers a repeated refusal as it was, although there is money now", async () => {
     const { accountId, call } = await fresh(0)
     const first = await scripts.decide(call(1))

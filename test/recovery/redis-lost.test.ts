@@ -1,6 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import type { AccountId } from "../../src/ids.ts"
+import { streamKey } from "../../src/ledger/keys.ts"
+import { startKeeper } from "../../src/recovery/keeper.ts"
 import { eventually } from "../support/eventually.ts"
 import { type TestLedger, withLedger } from "../support/ledger.ts"
 import { incidentsOf, pay, rollBack, save, spent } from "./recovering.ts"
@@ -143,6 +145,36 @@ test("a master of before that is promoted again runs nothing: its scripts are of
     await pay(t, accountId)
     expect(await spent(t, accountId)).toBe(3)
     expect((await readOpening(t.stores.sql)).generations).toEqual([2])
+  })
+})
+
+test("a master of before that is promoted again carries out nothing, before a keeper has looked at it", async () => {
+  await withLedger({}, async (t) => {
+    const accountId = await t.openAccount({ balanceFen: 100 })
+    await t.books()
+    const saved = await save(t)
+    await t.redis.script("FLUSH")
+    await eventually(async () => (await readOpening(t.stores.sql)).openings[0] === 2)
+    await pay(t, accountId)
+    await t.books()
+    await t.stopKeeper()
+    await rollBack(t, saved, { scriptsOf: 1 })
+    // An instruction needs no slot, so that nothing but the script itself can refuse it.
+    const entries = await t.redis.xlen(streamKey(0, 1))
+    await t.instruct(accountId, { kind: "redemption", amountFen: 5 })
+    expect(await t.ledger.applyPending(accountId)).toEqual({ status: "unavailable" })
+    expect((await t.charge(accountId, 1)).status).toBe("unavailable")
+    expect(await t.redis.xlen(streamKey(0, 1))).toBe(entries)
+
+    const { redisUrl, databaseUrl, partitions } = t.stores
+    const log = (line: string) => void t.log.push(line)
+    const keeper = await startKeeper({ redisUrl, databaseUrl, partitions, log })
+    await eventually(async () =>
+      expect(await t.ledger.applyPending(accountId)).toMatchObject({ status: "applied" }),
+    )
+    await pay(t, accountId)
+    expect(await spent(t, accountId)).toBe(2 - 5)
+    await keeper.stop()
   })
 })
 

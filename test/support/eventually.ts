@@ -1,3 +1,5 @@
+import { AssertionError } from "node:assert"
+
 /**
  * Waits until `look` neither throws nor answers false, and answers what it answers then. Past the
  * deadline it throws what `look` threw last. The only way in which a test may wait.
@@ -15,7 +17,9 @@ export async function eventually<Seen>(
     } catch (error) {
       if (isLast) throw error
     }
-    if (isLast) throw new Error(`not so within ${timeoutMs} ms: ${String(look)}`)
+    if (isLast) {
+      throw new AssertionError({ message: `not so within ${timeoutMs} ms: ${String(look)}` })
+    }
     await Bun.sleep(5)
   }
 }

@@ -1,3 +1,5 @@
+import { AssertionError } from "node:assert"
+
 /** What a promise is rejected with, as text; a promise that is fulfilled fails the test. */
 export async function failureOf(work: PromiseLike<unknown>): Promise<string> {
   try {
@@ -5,5 +7,5 @@ export async function failureOf(work: PromiseLike<unknown>): Promise<string> {
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }
-  throw new Error("it did not fail")
+  throw new AssertionError({ message: "it did not fail" })
 }

@@ -10,6 +10,8 @@ export type Relay = {
   through(url: string): string
   /** How many connections were accepted, and chunks of requests and replies passed on. */
   counts(): { connections: number; requests: number; replies: number }
+  /** Whether a request that holds `text` is kept at this moment. */
+  isHolding(text: string): boolean
   /** The next request that holds `text` is forwarded; its reply is lost, and its connection cut. */
   cutBeforeReplyTo(text: string): Promise<void>
   /**
@@ -63,6 +65,8 @@ export async function startRelay(target: number): Promise<Relay> {
   return {
     through: (url) => url.replace(`:${target}`, `:${port}`),
     counts: () => ({ ...counts }),
+    isHolding: (text) =>
+      [...pairs].some(({ requests }) => requests?.some((bytes) => bytes.includes(text)) === true),
     cutBeforeReplyTo: (text) => new Promise((done) => interrupt(text, "reply", done)),
     interrupt,
     pointTo: (newPort) => void (server = newPort),

@@ -1,0 +1,42 @@
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+
+/** A copy of the working tree, in which anything may be broken. */
+export type Tree = {
+  dir: string
+  read(file: string): string
+  write(file: string, text: string): void
+  remove(): void
+}
+
+export const ROOT = Bun.fileURLToPath(new URL("../..", import.meta.url))
+const COPIED = ["src", "lua", "db", "test", "package.json", "tsconfig.json", "bunfig.toml"]
+
+export function readOfRoot(file: string): string {
+  return readFileSync(join(ROOT, file), "utf8")
+}
+
+/** The packages are those of the working tree. */
+export function copyTree(): Tree {
+  const dir = mkdtempSync(join(tmpdir(), "fengate-planted-"))
+  for (const name of COPIED) cpSync(join(ROOT, name), join(dir, name), { recursive: true })
+  symlinkSync(join(ROOT, "node_modules"), join(dir, "node_modules"))
+  return {
+    dir,
+    read: (file) => readFileSync(join(dir, file), "utf8"),
+    write(file, text) {
+      mkdirSync(dirname(join(dir, file)), { recursive: true })
+      writeFileSync(join(dir, file), text)
+    },
+    remove: () => rmSync(dir, { recursive: true, force: true }),
+  }
+}
