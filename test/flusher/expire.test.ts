@@ -29,13 +29,11 @@ test("while the clocks of Redis and Postgres are far apart no hold expires, and 
     await openings.reload()
     const log: string[] = []
     const expiry = createExpiry({
-      ...{
-        redis: t.redis,
-        sql,
-        openings,
-        partitions: 1,
-        log: (line: string) => void log.push(line),
-      },
+      redis: oneNode(t.redis),
+      sql,
+      openings,
+      partitions: 1,
+      log: (line: string) => void log.push(line),
     })
     for (let sweeps = 0; sweeps < 100; sweeps++) {
       await expiry.sweep()
