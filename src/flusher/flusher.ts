@@ -19,7 +19,7 @@ import {
 import { createChainKeys, type LoadChainKeys } from "./chain-keys.ts"
 import { composeFlush, type FlushPlace } from "./compose.ts"
 import { describe, isBroken } from "./failures.ts"
-import { type Entry, entriesOfFlush, readEntries } from "./read-entries.ts"
+import { type Entry, entriesOfFlush, OtherStream, readEntries } from "./read-entries.ts"
 import { createYielding } from "./yielding.ts"
 
 /**
@@ -50,6 +50,8 @@ export type FlushRecord = {
   flush(flush: Flush): Promise<{ records: number } | null>
   /** Makes room for the change records of that month. Harmless where there is some. */
   ensureMonth(atMs: number): Promise<void>
+  /** Tells the keeper that Redis does not have what Postgres has: it is verified anew. */
+  doubt(partition: number): Promise<void>
   /** Writes down that the partition goes on only when told. */
   noteStop(stop: { partition: number; reason: string }): Promise<void>
   /** Why the partition was stopped; null: it may go on. */
@@ -234,6 +236,8 @@ export function startFlusher(deps: FlusherDeps): Flusher {
     // A Postgres that was restored may have fewer months.
     months.clear()
     if (isBroken(error)) return halt(reason, { isNoted: false })
+    // Once it is past where Postgres ends, nobody else sees it.
+    if (error instanceof OtherStream) await within(record.doubt(partition), FLUSH).catch(() => {})
     log(`partition ${partition}: flushing pauses: ${reason}`)
     await pause(FLUSH_RETRY_MS)
   }

@@ -1,4 +1,5 @@
 import { connectSql, type Sql } from "../../db/connection.ts"
+import { doubtOpening } from "../../db/queries/doubt-opening.ts"
 import { ensureMonth } from "../../db/queries/ensure-month.ts"
 import { flushBatch } from "../../db/queries/flush-batch.ts"
 import { loadChainKeys } from "../../db/queries/load-chain-keys.ts"
@@ -11,7 +12,7 @@ import { within } from "../deadline.ts"
 import { connectNodes } from "../ledger/cluster.ts"
 import { createInstructions } from "../ledger/instructions.ts"
 import { readInstruction } from "../ledger/ledger.ts"
-import { createOpenings } from "../ledger/opening.ts"
+import { createOpenings, ofPartition } from "../ledger/opening.ts"
 import { raiseServices } from "../ledger/services.ts"
 import { sweepServices } from "../ledger/sweep-services.ts"
 import {
@@ -122,6 +123,10 @@ export function flushRecord(sql: Sql): FlushRecord {
     loadChainKeys: (accountIds) => loadChainKeys(sql, accountIds),
     flush: (flush) => flushBatch(sql, flush),
     ensureMonth: (atMs) => ensureMonth(sql, atMs),
+    async doubt(partition) {
+      const { openings } = await readOpening(sql)
+      await doubtOpening(sql, { partition, opening: ofPartition(openings, partition) })
+    },
     noteStop: (stop) => noteStop(sql, stop),
     readStop: (partition) => readStop(sql, partition),
   }

@@ -23,6 +23,11 @@ export function claimKey(partition: number): string {
   return `{${hashTag(partition)}}:claim`
 }
 
+/** How many pages of a generation were written while it was built; gone once it is open. */
+export function builtKey(partition: number, generation: number): string {
+  return `${keyPrefix(partition, generation)}built`
+}
+
 export function streamKey(partition: number, generation: number): string {
   return `${keyPrefix(partition, generation)}stream`
 }

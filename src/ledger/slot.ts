@@ -141,8 +141,9 @@ export function createSlot(deps: SlotDeps): Slot {
     return (await readEntryId(redis, { ...place, entryNumber })) === entryId
   }
 
+  /** A Postgres that was restored knows of earlier openings: what stood at one of those is no measure. */
   async function tellSeen(nextOpening: number): Promise<void> {
-    if (seen === null) return
+    if (seen === null || nextOpening < opening) return
     const { generation } = place
     const under = { seenOpening: opening, opening: nextOpening }
     await past.noteSeen({ ...seen, ...under, partition, generation })

@@ -4,7 +4,7 @@ import { listStoredResults, type StoredResult } from "../../db/queries/list-stor
 import { sumSnapshots } from "../../db/queries/sum-snapshots.ts"
 import { parseAccountId, parseChargeId } from "../ids.ts"
 import type { RedisNodes } from "../ledger/cluster.ts"
-import { accountKey, keyPrefix, reversedKey } from "../ledger/keys.ts"
+import { accountKey, builtKey, keyPrefix, reversedKey } from "../ledger/keys.ts"
 import { chargeDetails } from "../ledger/records.ts"
 import { encodeResult } from "../ledger/results.ts"
 import {
@@ -19,25 +19,39 @@ import type { Log, Stores } from "./stores.ts"
 
 type Place = { partition: number; generation: number }
 
-export type Built = { accounts: number; results: number }
+/** `pages`: how many were written, which Redis has counted too. */
+export type Built = { accounts: number; results: number; pages: number }
+
+/** Counts a page once it is written. Rejects where Redis has lost one that was written before. */
+type CountPage = () => Promise<void>
 
 /**
  * Builds the keys of a generation from Postgres: every account, and what is kept of requests with an
  * Idempotency-Key. Budgets are seeded when they are asked for, holds do not outlive a generation. At the
- * end it reads back what it wrote, and rejects where the sums are not Postgres's. All names carry the
- * generation, so that whoever else builds disturbs nobody.
+ * end it reads back what it wrote, and rejects where the sums are not Postgres's; or as soon as Redis has gone
+ * back meanwhile. All names carry the generation, so that whoever else builds disturbs nobody.
  */
 export async function buildGeneration(stores: Stores, place: Place, log: Log): Promise<Built> {
   const { redis, sql } = stores
   const { partition, generation } = place
   const expected = await sumSnapshots(sql, partition)
   const progress = createProgress(partition, expected.accounts, log)
+  let pages = 0
+  const countPage = async () => {
+    pages++
+    const counted = await redis.of(partition).incr(builtKey(partition, generation))
+    if (counted === pages) return
+    throw new Error(
+      `Redis went back while generation ${generation} of partition ${partition} was built`,
+    )
+  }
   let [accounts, balancesFen, after] = [0, 0n, ""]
   for (;;) {
     const page = await listAccountStates(sql, { partition, after, limit: REBUILD_PAGE })
     const last = page.at(-1)
     if (last === undefined) break
     balancesFen += await writeAccounts(redis, place, page)
+    await countPage()
     accounts += page.length
     after = last.accountId
     progress(accounts)
@@ -47,14 +61,14 @@ export async function buildGeneration(stores: Stores, place: Place, log: Log): P
       `broken invariant: partition ${partition} was built with ${accounts} accounts of ${balancesFen} fen, and Postgres has ${expected.accounts} of ${expected.balancesFen}`,
     )
   }
-  await writeReversed(stores, place)
-  const results = await writeResults(stores, place)
+  if (await writeReversed(stores, place)) await countPage()
+  const results = await writeResults(stores, place, countPage)
   if (accounts > 0) {
     log(
       `partition ${partition}: generation ${generation}: ${accounts} accounts, ${results} results`,
     )
   }
-  return { accounts, results }
+  return { accounts, results, pages }
 }
 
 /** Answers what the accounts of the page hold together, as Redis has it now. */
@@ -90,17 +104,19 @@ function stateOf(row: AccountRow): AccountState {
 async function writeReversed(
   { redis, sql }: Stores,
   { partition, generation }: Place,
-): Promise<void> {
+): Promise<boolean> {
   const marks = (await listReversed(sql, partition)).flatMap((id) => {
     const charge = parseChargeId(id)
     return charge === null ? [] : [`${charge.accountId.slice("acct_".length)}${charge.seq}`, "1"]
   })
   if (marks.length > 0) await redis.of(partition).hset(reversedKey(partition, generation), ...marks)
+  return marks.length > 0
 }
 
 async function writeResults(
   { redis, sql }: Stores,
   { partition, generation }: Place,
+  countPage: CountPage,
 ): Promise<number> {
   const prefix = `${keyPrefix(partition, generation)}r:`
   let results = 0
@@ -118,6 +134,7 @@ async function writeResults(
       pipeline.set(`${prefix}${row.digest}`, encodeStored(row), "PXAT", endsAtMs)
     }
     for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error
+    await countPage()
     results += page.length
     after = { accountId: last.accountId, seq: last.seq }
   }

@@ -1,3 +1,4 @@
+import { addIncident } from "../../db/queries/add-incident.ts"
 import { ensureMonth } from "../../db/queries/ensure-month.ts"
 import { flushBatch } from "../../db/queries/flush-batch.ts"
 import { loadChainKeys } from "../../db/queries/load-chain-keys.ts"
@@ -12,7 +13,7 @@ import type { Log, Stores } from "./stores.ts"
  * Writes to Postgres what Redis still has of a generation after the watermark, as far as `through`: to
  * its end where nothing is appended to it any more. A flusher that does the same meanwhile does no harm,
  * because each flush compares the watermark. Answers the watermark that it came to. What does not follow
- * the watermark is not taken.
+ * the watermark is not taken: it stands in `incidents`.
  */
 export async function drain(
   { redis, sql }: Stores,
@@ -27,9 +28,14 @@ export async function drain(
   for (;;) {
     const place = await readPlace(sql, partition)
     if (place.generation !== generation || place.entryNumber >= through) return place
-    const entries = await readEntries(redis, place).catch((error: unknown) => {
+    const entries = await readEntries(redis, place).catch(async (error: unknown) => {
       if (!(error instanceof BrokenStream)) throw error
-      log(`ALARM partition ${partition}: what follows is not taken: ${error.message}`)
+      const detail = `what follows is not taken: ${error.message}`
+      log(`ALARM partition ${partition}: ${detail}`)
+      await addIncident(sql, {
+        ...{ partition, generation, kind: "stream_diverged", detail, records: null },
+        ...{ fromEntry: place.entryNumber + 1, throughEntry: null },
+      })
       return []
     })
     if (entries.length === 0) return place

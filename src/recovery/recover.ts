@@ -8,7 +8,7 @@ import { sumSnapshots } from "../../db/queries/sum-snapshots.ts"
 import { switchGeneration } from "../../db/queries/switch-generation.ts"
 import type { StreamPlace } from "../flusher/read-entries.ts"
 import { randomChars } from "../ids.ts"
-import { claimKey, metaKey, streamKey } from "../ledger/keys.ts"
+import { builtKey, claimKey, metaKey, streamKey } from "../ledger/keys.ts"
 import { readReply } from "../ledger/run-script.ts"
 import { FENCE_PARTITION_TEXT, OPEN_PARTITION_TEXT } from "../ledger/scripts.ts"
 import { buildGeneration } from "./build.ts"
@@ -26,7 +26,8 @@ import type { Log, Stores } from "./stores.ts"
  * DRAINED   what Redis still had is in Postgres.
  * BUILT     the keys of the new generation are there, under names that nobody reads yet.
  * SWITCHED  Postgres has ended the generation before; no flush of it can commit any more.
- * OPENED    meta names the new generation, set by a script that compares the claim.
+ * OPENED    meta names the new generation, set by a script that compares the claim, and finds all that was
+ *           built.
  *
  * A crash after any of these leaves a partition that is fenced, and that the next attempt claims anew.
  * A process that was frozen in the middle and wakes up finds that its claim is not the last one: it
@@ -81,13 +82,13 @@ export async function recoverPartition(
   const end = await drain(stores, { partition, generation }, log)
   await at?.("drained")
   const genesis = await beginStream(stores, { claim, end })
-  await buildGeneration(stores, { partition, generation: claim }, log)
+  const { pages } = await buildGeneration(stores, { partition, generation: claim }, log)
   await at?.("built")
   if (!(await switchGeneration(sql, { partition, from: end, claim, genesis }))) {
     throw new LedgerRefused(`Partition ${partition} is being opened by another process.`)
   }
   await at?.("switched")
-  await openGeneration(stores, { partition, claim, genesis })
+  await openGeneration(stores, { partition, claim, genesis, pages })
   await at?.("opened")
   const { records } = await readPlace(sql, partition)
   await markOpen(sql, { partition, generation: claim, opening, entryNumber: 0, records })
@@ -115,19 +116,27 @@ async function beginStream(
 
 async function openGeneration(
   { redis, sql }: Stores,
-  { partition, claim, genesis }: { partition: number; claim: number; genesis: string },
+  {
+    partition,
+    claim,
+    genesis,
+    pages,
+  }: { partition: number; claim: number; genesis: string; pages: number },
 ): Promise<void> {
   const { partitions } = await readOpening(sql)
   const { records } = await readPlace(sql, partition)
   const { lastAtMs } = await sumSnapshots(sql, partition)
-  const keys = [metaKey(partition), streamKey(partition, claim), claimKey(partition)]
+  const keys = [
+    ...[metaKey(partition), streamKey(partition, claim), claimKey(partition)],
+    builtKey(partition, claim),
+  ]
   const reply = readReply(
     await redis
       .of(partition)
       .callBuffer(
         ...(["EVAL", OPEN_PARTITION_TEXT, keys.length, ...keys] as const),
         ...[claim, partitions, records, genesis, Math.ceil(lastAtMs)],
-        await readServicesVersion(sql),
+        ...[await readServicesVersion(sql), pages],
       ),
   )
   if (reply.status !== "opened") {

@@ -75,20 +75,11 @@ describe("acknowledge", () => {
 })
 
 describe("open_partition", () => {
-  const open = (generation: number, stream = "{p5}:stream") =>
+  const open = (generation: number, { stream = "{p5}:stream", pages = 0 } = {}) =>
     scripts.redis.call(
-      "EVAL",
-      OPEN_PARTITION_TEXT,
-      3,
-      "{p5}:meta",
-      stream,
-      "{p5}:claim",
-      generation,
-      3,
-      7,
-      "genesis5",
-      99,
-      4,
+      ...(["EVAL", OPEN_PARTITION_TEXT, 4] as const),
+      ...["{p5}:meta", stream, "{p5}:claim", "{p5}:built"],
+      ...[generation, 3, 7, "genesis5", 99, 4, pages],
     )
 
   const fence = (claim: number) =>
@@ -102,23 +93,19 @@ describe("open_partition", () => {
       ["cleared"],
       ["fenced"],
     ])
-    expect(await open(8, "{p5}:older")).toEqual(["fenced"])
-    expect(await open(9, "{p5}:later")).toEqual(["opened"])
+    expect(await open(8, { stream: "{p5}:older" })).toEqual(["fenced"])
+    expect(await open(9, { stream: "{p5}:later" })).toEqual(["opened"])
     await scripts.redis.del("{p5}:meta", "{p5}:claim")
   })
 
   test("a partition that is fenced has no generation, and all else as it was", async () => {
     await scripts.redis.xadd("{p6}:stream", "2-0", "id", "genesis6")
     await scripts.redis.call("EVAL", FENCE_PARTITION_TEXT, 2, "{p6}:meta", "{p6}:claim", 2)
-    const opened = [
-      "EVAL",
-      OPEN_PARTITION_TEXT,
-      3,
-      "{p6}:meta",
-      "{p6}:stream",
-      "{p6}:claim",
-    ] as const
-    await scripts.redis.call(...opened, 2, 3, 7, "genesis6", 99, 4)
+    await scripts.redis.call(
+      ...(["EVAL", OPEN_PARTITION_TEXT, 4] as const),
+      ...["{p6}:meta", "{p6}:stream", "{p6}:claim", "{p6}:built"],
+      ...[2, 3, 7, "genesis6", 99, 4, 0],
+    )
     await scripts.redis.call("EVAL", FENCE_PARTITION_TEXT, 2, "{p6}:meta", "{p6}:claim", 3)
     const meta = decodeMeta((await scripts.redis.getBuffer("{p6}:meta")) ?? Buffer.alloc(0))
     expect(meta).toMatchObject({ generation: 0, partitions: 3, written: 7, entryId: "genesis6" })
@@ -136,8 +123,11 @@ describe("open_partition", () => {
     expect(await fence(1)).toEqual(["fenced"])
     expect(await open(1)).toEqual(["fenced"])
     expect(await fence(3)).toEqual(["cleared"])
-    expect(await open(3, "{p5}:missing")).toEqual(["fenced"])
-    expect(await open(3)).toEqual(["opened"])
+    expect(await open(3, { stream: "{p5}:missing" })).toEqual(["fenced"])
+    await scripts.redis.set("{p5}:built", 2)
+    expect(await open(3, { pages: 3 })).toEqual(["fenced"])
+    expect(await open(3, { pages: 2 })).toEqual(["opened"])
+    expect(await scripts.redis.exists("{p5}:built")).toBe(0)
     const meta = (await scripts.redis.getBuffer("{p5}:meta")) ?? Buffer.alloc(0)
     expect<object>(decodeMeta(meta)).toEqual({
       ...{ generation: 3, partitions: 3, clockMs: 99, written: 7, flushed: 7, services: 4 },

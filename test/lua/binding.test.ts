@@ -30,6 +30,7 @@ const FILES: Record<ScriptName, string> = {
 const KEYS: Record<string, RegExp> = {
   meta: /^\{p0\}:meta$/,
   claim: /^\{p0\}:claim$/,
+  built: /^\{p0\}:[12]:built$/,
   result: /^\{p0\}:2:r:[\w-]{16}$/,
   stream: /^\{p0\}:[12]:stream$/,
   memo: /^\{p0\}:[12]:slot:\w{12}$/,
@@ -64,6 +65,7 @@ const ARGS: Record<string, RegExp> = {
   id: /^(\w{8})?$/,
   claim: /^[12]$/,
   number: /^\d+$/,
+  pages: /^\d+$/,
 }
 
 type Call = { script: string; keys: string[]; args: string[] }

@@ -49,6 +49,17 @@ test("what was written after an opening, and is in the record, is no loss when t
   })
 })
 
+test("what a generation lost after an opening is a loss at its end, although nothing was written in between", async () => {
+  await withNotes(async ({ see, end, compared }) => {
+    await see(16)
+    await end(12)
+    await see(14)
+    expect(await compared()).toEqual([16, 12, 14])
+    await see(16)
+    expect(await compared()).toEqual([16, 12, 14])
+  })
+})
+
 test("what was lost at an opening stays lost, whatever the record had of the generation at its end", async () => {
   await withNotes(async ({ see, end, compared }) => {
     await see(20)

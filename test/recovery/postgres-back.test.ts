@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readOpening } from "../../db/queries/read-opening.ts"
+import { startKeeper } from "../../src/recovery/keeper.ts"
 import { eventually } from "../support/eventually.ts"
 import { startLedger, withLedger, withStores } from "../support/ledger.ts"
 import { incidentsOf, keepPostgres, pay, spent } from "./recovering.ts"
@@ -23,6 +24,31 @@ describe("a Postgres that was restored to an earlier moment", () => {
       expect(await spent(t, accountId)).toBe(9)
       expect((await readOpening(t.stores.sql)).generations).toEqual([1])
       expect((await incidentsOf(t)).map(({ kind }) => kind)).toEqual(["postgres_back"])
+    })
+  })
+
+  test("before an opening that gateways know, while the keeper is away: nothing is taken for lost", async () => {
+    await withLedger({}, async (t) => {
+      const accountId = await t.openAccount({ balanceFen: 100 })
+      await t.books()
+      const restore = await keepPostgres(t)
+      await t.redis.script("FLUSH")
+      for (let n = 0; n < 3; n++) await pay(t, accountId)
+      await t.books()
+      expect((await readOpening(t.stores.sql)).openings).toEqual([2])
+      await t.stopKeeper()
+      await restore()
+      await t.redis.script("FLUSH")
+      expect(await t.charge(accountId, 1)).toEqual({ status: "unavailable" })
+      const { redisUrl, databaseUrl } = t.stores
+      const log = (line: string) => void t.log.push(line)
+      const keeper = await startKeeper({ redisUrl, databaseUrl, partitions: 1, log })
+      await pay(t, accountId)
+      await eventually(async () => (await t.ledger.isRecordBehind().catch(() => "")) === "level")
+      expect(await spent(t, accountId)).toBe(4)
+      expect((await readOpening(t.stores.sql)).generations).toEqual([1])
+      expect((await incidentsOf(t)).map(({ kind }) => kind)).toEqual(["postgres_back"])
+      await keeper.stop()
     })
   })
 

@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readOpening } from "../../db/queries/read-opening.ts"
-import { claimKey } from "../../src/ledger/keys.ts"
+import { accountKey, builtKey, claimKey } from "../../src/ledger/keys.ts"
 import { examine } from "../../src/recovery/diagnose.ts"
 import { fencePartition, recoverPartition, type Step } from "../../src/recovery/recover.ts"
 import { failureOf } from "../support/failure.ts"
@@ -74,6 +74,31 @@ describe("a recovery that is frozen, while another one is carried out", () => {
       })
     })
   }
+})
+
+test("a Redis that loses a part of what was built is not opened: the next recovery builds all of it", async () => {
+  await withStores({}, async (stores) => {
+    const before = await startLedger(stores, { flusher: false })
+    const accountId = await before.openAccount({ balanceFen: 100 })
+    await pay(before, accountId)
+    await before.stopKeeper()
+    const failure = await failureOf(
+      recover(before, async (step) => {
+        if (step !== "built") return
+        // A replica takes over that had not the last page, nor that it was counted.
+        await before.redis.del(accountKey(0, 2, accountId))
+        await before.redis.decr(builtKey(0, 2))
+      }),
+    )
+    expect(failure).toBe("Partition 0 could not be opened: fenced.")
+    await before.stop()
+    const after = await startLedger(stores)
+    await pay(after, accountId)
+    expect(await spent(after, accountId)).toBe(2)
+    expect(await after.redis.keys("*:built")).toEqual([])
+    await after.books()
+    await after.stop()
+  })
 })
 
 test("of several recoveries at once one is carried out, and nothing is lost", async () => {

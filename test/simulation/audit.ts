@@ -3,7 +3,7 @@ import { accountKey, holdsKey, metaKey } from "../../src/ledger/keys.ts"
 import { decodeAccount, decodeMeta } from "../../src/ledger/states.ts"
 import type { CallerLog, Paid, Wish } from "./callers.ts"
 import { losesData } from "./faults.ts"
-import { type RecordRow, recordName } from "./postgres/state.ts"
+import { findGeneration, type RecordRow, recordName } from "./postgres/state.ts"
 import { type Counts, NO_COUNTS } from "./totals.ts"
 import type { WrittenEntry } from "./truth.ts"
 import type { World } from "./world.ts"
@@ -17,11 +17,7 @@ export function audit(world: World, log: CallerLog): Counts {
   const isLossy = losesData(world.plan.faults)
   // What ran on a node that nobody had verified yet stands under the numbers of what it had lost.
   const isCountExact = world.plan.faults.every(({ kind }) => kind !== "redis_twice_promoted")
-  // A reversal that Redis has lost, as it may lose a charge, was made all the same.
-  const lostReversals = lost
-    .flatMap((entry) => entry.records)
-    .flatMap(({ kind, sourceId }) => (kind === "reversal" && isLossy ? [sourceId] : []))
-  const charges = chargesByRequest(records, new Set(lostReversals))
+  const charges = chargesByRequest(records, isLossy ? reversalsOf(lost) : [])
   for (const wish of log.wishes) judge(wish, charges.get(wish.id) ?? [])
   const wished = new Set(log.wishes.map(({ id }) => id))
   for (const [requestId] of charges) {
@@ -38,7 +34,8 @@ export function audit(world: World, log: CallerLog): Counts {
 
   function judge(wish: Wish, found: readonly Charge[]): void {
     const { id, paid, told } = wish
-    const net = found.filter(({ isReversed }) => !isReversed).map(({ record }) => record)
+    const net = found.filter(({ reversal }) => reversal === null)
+    const standing = found.filter(({ reversal }) => reversal !== "made").map(({ record }) => record)
     const isUnknown = paid.length === 0 && told.includes("no_answer")
     if (isUnknown) counts.unknown++
     if (isUnknown && net.length <= 1) counts.resolved++
@@ -46,7 +43,7 @@ export function audit(world: World, log: CallerLog): Counts {
       counts.duplicated++
       world.fail(`duplicated: ${id} was charged ${net.length} times (${told.join(", ")})`)
     }
-    for (const answer of paid) judgePaid(wish, answer, net)
+    for (const answer of paid) judgePaid(wish, answer, standing)
     if (paid.length === 0 && !isUnknown && net.length > 0) {
       counts.refusedCharged++
       world.fail(`refused_charged: ${id} was charged, and told ${told.join(", ")}`)
@@ -54,14 +51,18 @@ export function audit(world: World, log: CallerLog): Counts {
   }
 
   /** Where Redis lost what it had answered, it must have been counted: see `countLosses`. */
-  function judgePaid({ id, accountId }: Wish, answer: Paid, net: readonly RecordRow[]): void {
-    const isThere = net.some(
+  function judgePaid({ id, accountId }: Wish, answer: Paid, found: readonly RecordRow[]): void {
+    const isThere = found.some(
       ({ seq, amountFen, afterFen }) =>
         seq === answer.seq && amountFen === answer.amountFen && afterFen === answer.balanceFen,
     )
     if (isThere) return
-    const entry = lost.find((each) =>
-      each.records.some(({ requestId, seq }) => requestId === id && seq === answer.seq),
+    const entry = lost.find(({ records: gone }) =>
+      gone.some(({ requestId, seq, ...told }) => {
+        // Where it was forgotten that somebody was told, a revoke may have taken it back.
+        const isTold = told.accountId === accountId && told.toldSeq === answer.seq
+        return isTold || (requestId === id && seq === answer.seq)
+      }),
     )
     if (entry !== undefined && isLossy) return judgeNoticed(entry, answer)
     counts.lost++
@@ -104,14 +105,20 @@ export function audit(world: World, log: CallerLog): Counts {
   }
 }
 
-type Charge = { record: RecordRow; isReversed: boolean }
+/** Redis may lose a reversal, as it may lose a charge: it was made all the same, and the charge stands. */
+type Charge = { record: RecordRow; reversal: "made" | "lost" | null }
+
+function reversalsOf(entries: readonly WrittenEntry[]): (string | null)[] {
+  const records = entries.flatMap((entry) => entry.records)
+  return records.flatMap(({ kind, sourceId }) => (kind === "reversal" ? [sourceId] : []))
+}
 
 function chargesByRequest(
   records: readonly RecordRow[],
-  alsoReversed: ReadonlySet<string | null>,
+  lostReversals: readonly (string | null)[],
 ): Map<string, Charge[]> {
-  const reversed = new Set(alsoReversed)
-  for (const { kind, sourceId } of records) if (kind === "reversal") reversed.add(sourceId)
+  const made = records.flatMap(({ kind, sourceId }) => (kind === "reversal" ? [sourceId] : []))
+  const [reversed, forgotten] = [new Set(made), new Set(lostReversals)]
   const found = new Map<string, Charge[]>()
   for (const record of records) {
     const { kind, requestId } = record
@@ -119,26 +126,35 @@ function chargesByRequest(
     const accountId = parseAccountId(record.accountId)
     const id = chargeId({ accountId, seq: record.seq, at: new Date(record.atMs) })
     const known = found.get(requestId) ?? []
-    found.set(requestId, [...known, { record, isReversed: reversed.has(id) }])
+    const reversal = reversed.has(id) ? "made" : forgotten.has(id) ? "lost" : null
+    found.set(requestId, [...known, { record, reversal }])
   }
   return found
 }
 
 /** What Redis had written and Postgres never got. */
 export function lostEntries({ truth, postgres }: World): WrittenEntry[] {
-  const { recordOf } = postgres.state()
-  return truth.entries.filter((entry) =>
-    entry.records.some((record) => {
-      if (record.type === 0) return false
-      const row = recordOf.get(recordName(record.accountId, record.seq))
-      return (
-        row === undefined ||
-        row.atMs !== entry.atMs ||
-        row.batch !== entry.batch ||
-        row.slot !== entry.slot
-      )
-    }),
-  )
+  const state = postgres.state()
+  return truth.entries.filter((entry, i) => {
+    const money = entry.records.filter(({ type }) => type !== 0)
+    if (money.length === 0) return isPassedOver(entry, truth.entries.slice(i + 1))
+    return money.some(({ accountId, seq }) => {
+      const row = state.recordOf.get(recordName(accountId, seq))
+      const isSame = row?.atMs === entry.atMs && row.slot === entry.slot
+      return !isSame || row.batch !== entry.batch
+    })
+  })
+
+  /** One without money leaves no record: it is gone where its generation ended before, or has another. */
+  function isPassedOver(entry: WrittenEntry, later: readonly WrittenEntry[]): boolean {
+    const ended = findGeneration(state, entry)?.lastEntry ?? Number.POSITIVE_INFINITY
+    const { partition, generation, number } = entry
+    const isReplaced = later.some(
+      (other) =>
+        other.partition === partition && other.generation === generation && other.number <= number,
+    )
+    return number > ended || isReplaced
+  }
 }
 
 /** Records without a gap, each continuing the one before; snapshots and Redis as they end. */
@@ -207,6 +223,7 @@ export function findUnquiet(world: World): string | null {
     if (process.running() === null) return `${process.name} does not run`
   }
   const state = postgres.state()
+  if (state.losses.some(({ isHandled }) => !isHandled)) return "a loss is not counted yet"
   for (const {
     partition,
     generation,

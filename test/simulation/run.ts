@@ -5,50 +5,67 @@ import { raiseStandIns } from "./stand-ins.ts"
 import { addTotals, NO_TOTALS, printTotals, readTotals, type Totals } from "./totals.ts"
 
 /**
- * `bun test/simulation/run.ts --seeds 1000 --from 1`: see README.md beside it. The seeds are shared out to
- * one process a core; `--jobs 1` runs them in this one.
+ * `npm run test:simulation -- --seeds 10000`, or `--minutes 10`, or `--seed 4711`: see README.md beside it.
+ * A process of its own runs some hundred worlds, one after the other; there are as many as cores.
  */
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: "string", default: "1000" },
+    seeds: { type: "string", default: "10000" },
+    minutes: { type: "string" },
     from: { type: "string", default: "1" },
+    seed: { type: "string" },
     jobs: { type: "string", default: String(availableParallelism()) },
-    trace: { type: "boolean", default: false },
     child: { type: "boolean", default: false },
   },
 })
-const [count, from] = [Number(values.seeds), Number(values.from)]
-const jobs = values.trace ? 1 : Math.min(Number(values.jobs), count)
+const CHUNK_SEEDS = 250
+const FAILING_MAX = 10
 const now = performance.now.bind(performance)
 const startedAt = now()
-const totals = jobs > 1 ? await runInChildren() : await runHere()
-if (values.child) console.log(JSON.stringify(totals))
-else printTotals(totals, { elapsedMs: now() - startedAt })
-process.exit(totals.failing.length === 0 ? 0 : 1)
 
-/** This process has no clock of its own any more. */
-async function runHere(): Promise<Totals> {
+if (values.child) {
+  const totals = await runHere(Number(values.from), Number(values.seeds))
+  console.log(JSON.stringify(totals))
+  process.exit(0)
+}
+const all =
+  values.seed === undefined ? await runInChildren() : await runHere(Number(values.seed), 1)
+const from = Number(values.seed ?? values.from)
+printTotals(all, { from, elapsedMs: now() - startedAt })
+process.exit(all.failing.length === 0 ? 0 : 1)
+
+/** This process has no clock of its own any more. One world alone is told with all that happened in it. */
+async function runHere(first: number, count: number): Promise<Totals> {
   raiseStandIns()
   patchGlobals()
   const { runSeeds } = await import("./seeds.ts")
-  return runSeeds({ from, count, isTraced: values.trace })
+  return runSeeds({ from: first, count, isTraced: values.seed !== undefined })
 }
 
 async function runInChildren(): Promise<Totals> {
-  const share = Math.ceil(count / jobs)
-  const starts = Array.from({ length: Math.ceil(count / share) }, (_, i) => from + i * share)
-  const all = await Promise.all(
-    starts.map(async (start) => {
-      const seeds = Math.min(share, from + count - start)
-      const range = ["--from", String(start), "--seeds", String(seeds)]
-      const command = [process.execPath, import.meta.path, ...range, "--jobs", "1", "--child"]
-      const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "inherit" })
-      const lines = (await child.stdout.text()).trimEnd().split("\n")
-      const last = lines.pop() ?? ""
-      if (lines.length > 0) console.log(lines.join("\n"))
-      return readTotals(last)
-    }),
-  )
-  return all.reduce(addTotals, NO_TOTALS)
+  const first = Number(values.from)
+  const forMs = values.minutes === undefined ? null : 60_000 * Number(values.minutes)
+  const end = forMs === null ? first + Number(values.seeds) : Number.POSITIVE_INFINITY
+  let next = first
+  let sum = NO_TOTALS
+  await Promise.all(Array.from({ length: Number(values.jobs) }, work))
+  return sum
+
+  async function work(): Promise<void> {
+    const isOver = () => next >= end || (forMs !== null && now() - startedAt > forMs)
+    while (!isOver() && sum.failing.length < FAILING_MAX) {
+      const [start, count] = [next, Math.min(CHUNK_SEEDS, end - next)]
+      next += count
+      const totals = await runChild(start, count)
+      sum = addTotals(sum, totals)
+    }
+  }
+}
+
+async function runChild(start: number, count: number): Promise<Totals> {
+  const range = ["--from", String(start), "--seeds", String(count)]
+  const command = [process.execPath, import.meta.path, ...range, "--child"]
+  const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "inherit" })
+  return readTotals(await child.stdout.text())
 }

@@ -1,10 +1,7 @@
 import { type Result, simulate } from "./simulate.ts"
 import { addTotals, NO_TOTALS, type Totals } from "./totals.ts"
 
-const TRACE_LINES_SHOWN = 300
-const FAILING_SEEDS_MAX = 5
-
-/** Runs worlds one after the other; one that fails is run once more, for its trace. */
+/** Runs worlds one after the other, and tells of each that fails. */
 export async function runSeeds({
   from,
   count,
@@ -25,15 +22,9 @@ export async function runSeeds({
       ...result.failures,
       ...strays.splice(0).map((error) => `unhandled: ${String(error)}`),
     ]
-    const isFailing = failures.length > 0
-    totals = addTotals(totals, totalsOf(result, isFailing))
+    totals = addTotals(totals, totalsOf(result, failures.length > 0))
     if (isTraced) console.log(result.trace.join("\n"))
-    if (!isFailing) continue
-    const again = isTraced ? result : simulate(seed, { isTraced: true })
-    await turn()
-    strays.length = 0
-    show({ ...again, failures }, { isTraced })
-    if (totals.failing.length >= FAILING_SEEDS_MAX) break
+    if (failures.length > 0) show({ ...result, failures })
   }
   return totals
 }
@@ -57,13 +48,8 @@ function totalsOf(result: Result, isFailing: boolean): Totals {
   return { ...counts, seeds: 1, faults: faults.length, events, virtualMs, failing }
 }
 
-function show(
-  { seed, failures, faults, trace }: Result,
-  { isTraced }: { isTraced: boolean },
-): void {
-  if (!isTraced) console.log(trace.slice(-TRACE_LINES_SHOWN).join("\n"))
-  console.log(`\nseed ${seed} fails:`)
-  for (const failure of failures) console.log(`- ${failure}`)
-  console.log(`faults: ${faults.join("; ") || "none"}`)
-  console.log(`replay: bun test/simulation/run.ts --seeds 1 --from ${seed} --trace\n`)
+function show({ seed, failures, faults }: Result): void {
+  const told = failures.map((failure) => `- ${failure}\n`).join("")
+  console.error(`seed ${seed} fails:\n${told}faults: ${faults.join("; ") || "none"}`)
+  console.error(`replay: npm run test:simulation -- --seed ${seed}\n`)
 }

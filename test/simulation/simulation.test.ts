@@ -21,10 +21,7 @@ test("in 250 worlds with faults at every await nothing is lost, charged twice or
 })
 
 test("a world is a function of its seed: run again, it does the same in the same order", async () => {
-  const [first, second] = await Promise.all([
-    run("--seeds", "2", "--from", "7", "--trace"),
-    run("--seeds", "2", "--from", "7", "--trace"),
-  ])
+  const [first, second] = await Promise.all([run("--seed", "7"), run("--seed", "7")])
   const stepsOf = ({ output }: { output: string }) =>
     output.split("\n").filter((line) => /^ *\d+\.\d\d /.test(line))
   expect(stepsOf(first).length).toBeGreaterThan(500)

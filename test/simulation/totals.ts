@@ -21,7 +21,10 @@ export const NO_TOTALS: Totals = {
 }
 
 export function addTotals(left: Totals, right: Totals): Totals {
-  const sum: Totals = { ...left, failing: [...left.failing, ...right.failing] }
+  const sum: Totals = {
+    ...left,
+    failing: [...left.failing, ...right.failing].toSorted((a, b) => a - b),
+  }
   for (const name of COUNTED) sum[name] += right[name]
   return sum
 }
@@ -37,13 +40,16 @@ export function readTotals(line: string): Totals {
   return totals
 }
 
-export function printTotals(totals: Totals, { elapsedMs }: { elapsedMs: number }): void {
+export function printTotals(
+  totals: Totals,
+  { from, elapsedMs }: { from: number; elapsedMs: number },
+): void {
   const { seeds, requests, faults, events, virtualMs, failing } = totals
   const perMinute = Math.round((60_000 * seeds) / elapsedMs)
   const hours = (virtualMs / 3_600_000).toFixed(1)
   console.log(lineOf(totals))
   console.log(
-    `${seeds} seeds, ${requests} requests, ${faults} faults, ${events} events in ${hours} hours of their own: ${perMinute} seeds a minute`,
+    `seeds ${from} to ${from + seeds - 1}: ${requests} requests, ${faults} faults, ${events} events in ${hours} hours of their own; ${perMinute} seeds a minute`,
   )
   if (failing.length > 0) console.log(`FAILED: seeds ${failing.join(", ")}`)
 }

@@ -9,6 +9,7 @@ import { writeInteger } from "../../src/ledger/bytes.ts"
 import { oneNode } from "../../src/ledger/cluster.ts"
 import {
   accountKey,
+  builtKey,
   claimKey,
   counterKey,
   holdsKey,
@@ -262,9 +263,10 @@ async function openPartition(redis: Redis): Promise<void> {
   const stream = streamKey(PARTITION, GENERATION)
   await redis.xadd(stream, `${GENERATION}-0`, "id", GENESIS)
   const [meta, claim] = [metaKey(PARTITION), claimKey(PARTITION)]
+  const built = builtKey(PARTITION, GENERATION)
   await redis.callBuffer("EVAL", FENCE_PARTITION_TEXT, 2, meta, claim, GENERATION)
-  const args = [meta, stream, claim, GENERATION, 1, 0, GENESIS, 0, 1]
-  const { status } = readReply(await redis.callBuffer("EVAL", OPEN_PARTITION_TEXT, 3, ...args))
+  const args = [meta, stream, claim, built, GENERATION, 1, 0, GENESIS, 0, 1, 0]
+  const { status } = readReply(await redis.callBuffer("EVAL", OPEN_PARTITION_TEXT, 4, ...args))
   if (status !== "opened") throw new Error(`the partition was not opened: ${status}`)
 }
 

@@ -21,9 +21,8 @@ export type PostgresHost = {
   crash(): void
   start(): void
   pause(forMs: number): void
-  backUp(): void
-  /** As it was at the last back-up. */
-  restore(): void
+  backUp(): PostgresState
+  restore(backup: PostgresState): void
 }
 
 type Deps = {
@@ -46,7 +45,6 @@ export function createPostgresHost({
   onFault,
 }: Deps): PostgresHost {
   let state = emptyState()
-  let backup: PostgresState | null = null
   let isUp = true
   let life = 0
   let pausedUntilMs = 0
@@ -71,11 +69,9 @@ export function createPostgresHost({
     pause(forMs) {
       pausedUntilMs = Math.max(pausedUntilMs, scheduler.now() + forMs)
     },
-    backUp() {
-      backup = structuredClone(state)
-    },
-    restore() {
-      if (backup !== null) state = structuredClone(backup)
+    backUp: () => structuredClone(state),
+    restore(backup) {
+      state = backup
     },
   }
 

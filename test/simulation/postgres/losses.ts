@@ -12,6 +12,8 @@ export function createLosses(state: () => PostgresState) {
     const { partition, generation, opening, seenOpening } = note
     const row = partitionOf(now, partition)
     const over = findGeneration(now, note)
+    const hadEntry = over?.lastEntry ?? row.openedEntry
+    const hadRecords = over?.lastRecords ?? row.openedRecords
     const known = now.losses.find(
       (loss) =>
         loss.partition === partition &&
@@ -20,20 +22,19 @@ export function createLosses(state: () => PostgresState) {
         loss.seenOpening === seenOpening,
     )
     if (known === undefined) {
-      now.losses.push({
-        ...note,
-        hadEntry: over?.lastEntry ?? row.openedEntry,
-        hadRecords: over?.lastRecords ?? row.openedRecords,
-        isHandled: false,
-      })
-    } else if (note.entryNumber > known.entryNumber) {
-      if (known.entryNumber <= known.hadEntry) {
-        known.hadEntry = over?.lastEntry ?? known.hadEntry
-        known.hadRecords = over?.lastRecords ?? known.hadRecords
-      }
-      const { entryNumber, records } = note
-      Object.assign(known, { entryNumber, records, isHandled: false })
+      now.losses.push({ ...note, hadEntry, hadRecords, isHandled: false })
+      return
     }
+    const hadLostNothing = known.entryNumber <= known.hadEntry
+    const isLater = note.entryNumber > known.entryNumber
+    if (!isLater && !(hadLostNothing && note.entryNumber > hadEntry)) return
+    if (hadLostNothing) {
+      known.hadEntry = over?.lastEntry ?? known.hadEntry
+      known.hadRecords = over?.lastRecords ?? known.hadRecords
+    }
+    known.entryNumber = Math.max(known.entryNumber, note.entryNumber)
+    known.records = Math.max(known.records, note.records)
+    known.isHandled = false
   }
   const list: StandIn<typeof listLosses> = () =>
     state()

@@ -220,7 +220,20 @@ function settle(command: Command, error: Error): void {
 
 /** The commands that have a method of their own, and one that answers bytes. */
 const METHODS = [
-  ...["get", "set", "mget", "mset", "del", "unlink", "exists", "pexpire", "scan", "info", "time"],
+  ...[
+    "get",
+    "set",
+    "incr",
+    "mget",
+    "mset",
+    "del",
+    "unlink",
+    "exists",
+    "pexpire",
+    "scan",
+    "info",
+    "time",
+  ],
   ...["xadd", "xrange", "xrevrange", "hset", "hgetall", "zrangebyscore", "script"],
 ]
 for (const name of METHODS) {

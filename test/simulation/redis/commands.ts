@@ -218,6 +218,12 @@ export const commands: Readonly<Record<string, Command | undefined>> = {
     return "OK"
   },
   SETRANGE: setRange,
+  INCR(data, args) {
+    const key = argument(args, 0)
+    const value = Number(read(data, key, isText) ?? 0) + 1
+    write(data, key, String(value))
+    return value
+  },
   DEL: remove,
   UNLINK: remove,
   EXISTS: (data, keys) => keys.filter((key) => data.has(key)).length,
