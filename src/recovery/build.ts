@@ -28,8 +28,8 @@ type CountPage = () => Promise<void>
 /**
  * Builds the keys of a generation from Postgres: every account, and what is kept of requests with an
  * Idempotency-Key. Budgets are seeded when they are asked for, holds do not outlive a generation. At the
- * end it reads back what it wrote, and rejects where the sums are not Postgres's; or as soon as Redis has gone
- * back meanwhile. All names carry the generation, so that whoever else builds disturbs nobody.
+ * end it reads back what it wrote, and rejects where the sums are not Postgres's; or as soon as Redis has
+ * gone back meanwhile. All names carry the generation, so that whoever else builds disturbs nobody.
  */
 export async function buildGeneration(stores: Stores, place: Place, log: Log): Promise<Built> {
   const { redis, sql } = stores
