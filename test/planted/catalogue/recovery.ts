@@ -99,8 +99,8 @@ export const RECOVERY_FAULTS: readonly PlantedFault[] = [
     edits: [
       {
         file: "src/recovery/recover.ts",
-        from: '  await buildGeneration(stores, { partition, generation: claim }, log)\n  await at?.("built")\n',
-        to: "",
+        from: '  const { pages } = await buildGeneration(stores, { partition, generation: claim }, log)\n  await at?.("built")\n',
+        to: "  const pages = 0\n",
       },
       {
         file: "src/recovery/recover.ts",
@@ -151,7 +151,7 @@ export const RECOVERY_FAULTS: readonly PlantedFault[] = [
     edits: [
       {
         file: "src/recovery/build.ts",
-        from: "const results = await writeResults(stores, place)",
+        from: "const results = await writeResults(stores, place, countPage)",
         to: "const results = 0",
       },
     ],
