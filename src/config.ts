@@ -2,6 +2,7 @@ import { isIP } from "node:net"
 import { availableParallelism } from "node:os"
 import { resolve } from "node:path"
 import { STOP_NOTICE_SECONDS_MAX, WAIT_MS_MAX } from "./limits.ts"
+import { seedUrls } from "./redis-url.ts"
 
 /**
  * The only reader of the environment. A wrong value stops the start with one sentence that says what
@@ -92,11 +93,22 @@ function readStores(env: Environment): Config["stores"] {
       `${redisUrl ? "REDIS_URL" : "DATABASE_URL"} is set without ${redisUrl ? "DATABASE_URL" : "REDIS_URL"}: set both to use your own servers, or neither to have them started.`,
     )
   }
-  requireUrl("REDIS_URL", redisUrl, ["redis:", "rediss:"])
+  requireRedisUrls("REDIS_URL", redisUrl)
   requireUrl("DATABASE_URL", databaseUrl, ["postgres:", "postgresql:"])
   const gatewayRedisUrl = env.REDIS_GATEWAY_URL || redisUrl
-  requireUrl("REDIS_GATEWAY_URL", gatewayRedisUrl, ["redis:", "rediss:"])
+  requireRedisUrls("REDIS_GATEWAY_URL", gatewayRedisUrl)
   return { redisUrl, databaseUrl, gatewayRedisUrl }
+}
+
+/** One server, or nodes of a Cluster. */
+function requireRedisUrls(name: string, value: string): void {
+  let urls = [value]
+  try {
+    urls = seedUrls(value)
+  } catch {
+    // What is no URL is refused below.
+  }
+  for (const url of urls) requireUrl(name, url, ["redis:", "rediss:"])
 }
 
 /** Never repeats the value: it may hold a password. */

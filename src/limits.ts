@@ -82,6 +82,8 @@ export const MEMORY_SHARE_ENOUGH = 0.8
 // ---- Redis
 /** How long a process that starts waits for it. */
 export const REDIS_START_MS = 10_000
+/** And for each master of a Cluster: one that is away keeps nobody from starting. */
+export const REDIS_MASTER_START_MS = 1_000
 /** How often processes look at it while nobody calls; and at a Cluster, which master has what. */
 export const REDIS_POLL_MS = 250
 

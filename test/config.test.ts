@@ -67,6 +67,8 @@ describe("a wrong value is one sentence that names the setting", () => {
     [{ REDIS_URL: STORES.REDIS_URL }, "REDIS_URL is set without DATABASE_URL: set both"],
     [{ DATABASE_URL: STORES.DATABASE_URL }, "DATABASE_URL is set without REDIS_URL: set both"],
     [{ ...STORES, REDIS_URL: "localhost:6379" }, "REDIS_URL must be a URL that begins with redis"],
+    [{ ...STORES, REDIS_URL: "redis://a:1,b:x" }, "REDIS_URL must be a URL that begins with redis"],
+    [{ ...STORES, REDIS_URL: "redis://a,http://b" }, "REDIS_URL must be a URL that begins with re"],
     [{ ...STORES, DATABASE_URL: "mysql://a" }, "DATABASE_URL must be a URL that begins with postg"],
     [{ PUBLIC_URL: "example.com" }, "PUBLIC_URL must be a URL that begins with http:// or https"],
     [{ TRUSTED_PROXIES: "proxy" }, 'TRUSTED_PROXIES must list IP addresses; "proxy" is none.'],

@@ -1,6 +1,7 @@
 import slotOf from "cluster-key-slot"
 import type { Redis, RedisOptions } from "ioredis"
-import { REDIS_POLL_MS } from "../limits.ts"
+import { REDIS_MASTER_START_MS, REDIS_POLL_MS } from "../limits.ts"
+import { addressOf, at, seedUrls } from "../redis-url.ts"
 import { startTicker } from "../ticker.ts"
 import { hashTag } from "./hash-tag.ts"
 import { type ConnectOptions, connected, connectRedis } from "./redis.ts"
@@ -26,55 +27,33 @@ export function oneNode(redis: Redis): RedisNodes {
 }
 
 /**
- * Connects to the server that the URL names, or to the Cluster that it belongs to; of several, separated by
- * commas, one must answer. Rejects where none does within `timeoutMs`, or the Cluster lacks slots.
+ * Connects to the server that the URL names, or to the Cluster that it belongs to, of which one of several
+ * nodes must answer. Rejects where none does within `timeoutMs`, where several servers are no Cluster, and
+ * where the Cluster lacks slots.
  */
 export async function connectNodes(
   redisUrl: string,
   { timeoutMs, ...options }: ConnectOptions & { timeoutMs: number },
 ): Promise<RedisNodes> {
-  const seeds = new Map(
-    seedUrls(redisUrl).map((url) => [addressOf(url), connectRedis(url, options)]),
-  )
-  const disconnect = () => {
-    for (const seed of seeds.values()) seed.disconnect()
-  }
+  const urls = seedUrls(redisUrl)
+  const seeds = new Map(urls.map((url) => [addressOf(url), connectRedis(url, options)]))
   try {
     const first = await Promise.any(
-      [...seeds].map(async ([, seed]) => {
+      [...seeds.values()].map(async (seed) => {
         await connected(seed, timeoutMs)
         return seed
       }),
     )
-    const isCluster = /^cluster_enabled:1/m.test(await first.info("cluster"))
-    if (isCluster) {
-      const connect = (address: string) => connectRedis(atAddress(redisUrl, address), options)
+    if (/^cluster_enabled:1/m.test(await first.info("cluster"))) {
+      const connect = (address: string) => connectRedis(at(urls[0] ?? "", address), options)
       return await followCluster({ seeds, first, connect })
     }
-    for (const seed of seeds.values()) if (seed !== first) seed.disconnect()
-    return oneNode(first)
+    if (seeds.size === 1) return oneNode(first)
+    throw new Error("REDIS_URL names several servers, which are no Redis Cluster: name one.")
   } catch (error) {
-    disconnect()
+    for (const seed of seeds.values()) seed.disconnect()
     throw error instanceof AggregateError ? error.errors[0] : error
   }
-}
-
-/** `redis://a:1,b:2` and `redis://a:1,redis://b:2` name the same two; a comma in a password is `%2C`. */
-export function seedUrls(redisUrl: string): string[] {
-  const [first = "", ...others] = redisUrl.split(",")
-  return [first, ...others.map((each) => (each.includes("://") ? each : atAddress(first, each)))]
-}
-
-function addressOf(url: string): string {
-  const { hostname, port } = new URL(url)
-  return `${hostname}:${port || "6379"}`
-}
-
-/** The same scheme, user and password. */
-function atAddress(redisUrl: string, address: string): string {
-  const url = new URL(redisUrl.split(",", 1)[0] ?? "")
-  url.host = address
-  return url.href
 }
 
 /** A master says, or is said, to have slots; of two, the one with the higher epoch is believed. */
@@ -99,6 +78,8 @@ async function followCluster({ seeds, first, connect }: Known): Promise<RedisNod
   let claims: readonly Claim[] = []
   await ask(first)
   requireEverySlot(claims)
+  // One that is away is asked later; for the others whoever comes first need not wait.
+  await Promise.allSettled(all().map((master) => connected(master, REDIS_MASTER_START_MS)))
   const ticker = startTicker({
     intervalMs: REDIS_POLL_MS,
     async work() {
@@ -112,11 +93,15 @@ async function followCluster({ seeds, first, connect }: Known): Promise<RedisNod
   return {
     // Of a slot that nobody claims, the former owner stays the one who is asked, and refuses.
     of: (partition) => (owners[partition] ??= ownerOf(partition) ?? first),
-    all: () => [...mastersIn(claims)].flatMap((address) => pool.at(address) ?? []),
+    all,
     disconnect() {
       void ticker.stop()
       for (const node of pool.nodes()) node.disconnect()
     },
+  }
+
+  function all(): Redis[] {
+    return [...mastersIn(claims)].flatMap((address) => pool.at(address) ?? [])
   }
 
   async function ask(node: Redis): Promise<void> {

@@ -22,15 +22,16 @@ export async function requireStores(
 /** A Redis that may evict, or that forgets at a restart, cannot hold money (DESIGN section 7). */
 async function requireDurable(node: Redis): Promise<void> {
   const info = await node.info()
+  const name = `Redis ${node.options.host}:${node.options.port}`
   const value = (field: string) => new RegExp(`^${field}:(.*?)\r?$`, "m").exec(info)?.[1] ?? ""
   if (value("maxmemory_policy") !== "noeviction") {
     throw new LedgerRefused(
-      `This Redis may evict balances (maxmemory-policy ${value("maxmemory_policy")}): set maxmemory-policy noeviction.`,
+      `${name} may evict balances (maxmemory-policy ${value("maxmemory_policy")}): set maxmemory-policy noeviction.`,
     )
   }
   if (value("aof_enabled") !== "1") {
     throw new LedgerRefused(
-      "This Redis would forget balances at a restart: set appendonly yes, and appendfsync always.",
+      `${name} would forget balances at a restart: set appendonly yes, and appendfsync always.`,
     )
   }
 }

@@ -40,7 +40,7 @@ describe("a Redis that cannot hold money is refused, with a sentence that says w
     await withStores({}, async (stores) => {
       await onRedis(stores, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
       expect(await refusalOf(stores)).toBe(
-        "This Redis may evict balances (maxmemory-policy allkeys-lru): set maxmemory-policy noeviction.",
+        `Redis 127.0.0.1:${stores.redisPort} may evict balances (maxmemory-policy allkeys-lru): set maxmemory-policy noeviction.`,
       )
       await onRedis(stores, "CONFIG", "SET", "maxmemory-policy", "noeviction")
       expect(await refusalOf(stores)).toBe("none: it was opened")
@@ -51,7 +51,7 @@ describe("a Redis that cannot hold money is refused, with a sentence that says w
     await withStores({}, async (stores) => {
       await onRedis(stores, "CONFIG", "SET", "appendonly", "no")
       expect(await refusalOf(stores)).toBe(
-        "This Redis would forget balances at a restart: set appendonly yes, and appendfsync always.",
+        `Redis 127.0.0.1:${stores.redisPort} would forget balances at a restart: set appendonly yes, and appendfsync always.`,
       )
     })
   })
@@ -60,7 +60,7 @@ describe("a Redis that cannot hold money is refused, with a sentence that says w
     await withStores({}, async (stores) => {
       expect(await refusalOf(stores)).toBe("none: it was opened")
       await onRedis(stores, "CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
-      expect(await refusalOf(stores)).toContain("This Redis may evict balances")
+      expect(await refusalOf(stores)).toContain("may evict balances")
     })
   })
 })
