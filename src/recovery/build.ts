@@ -120,7 +120,7 @@ async function writeResults(
 ): Promise<number> {
   const prefix = `${keyPrefix(partition, generation)}r:`
   let results = 0
-  let after = { accountId: "", seq: "0" }
+  let after = { atMs: 0, accountId: "", seq: "0" }
   for (;;) {
     const page = await listStoredResults(sql, {
       ...{ partition, after },
@@ -136,7 +136,7 @@ async function writeResults(
     for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error
     await countPage()
     results += page.length
-    after = { accountId: last.accountId, seq: last.seq }
+    after = { atMs: last.atMs, accountId: last.accountId, seq: last.seq }
   }
 }
 

@@ -9,7 +9,7 @@ import type { Journal } from "./journal.ts"
 import { readPlaces } from "./loss.ts"
 import { isUp, type Site } from "./site.ts"
 
-const SETTLED_MS = 30_000
+const SETTLED_MS = 120_000
 
 /** Asks again under its key for each request without an answer; then waits until nothing moves any more. */
 export async function settle(site: Site, journal: Journal): Promise<void> {

@@ -225,12 +225,8 @@ function accounts({ state, nowMs }: Deps) {
   const results: StandIn<typeof listStoredResults> = ({ partition, after, ttlMs, limit }) =>
     [...state().results.values()]
       .filter((row) => row.partition === partition && row.atMs > nowMs() - ttlMs)
-      .filter(({ accountId, seq }) =>
-        accountId === after.accountId ? seq > Number(after.seq) : accountId > after.accountId,
-      )
-      .toSorted((a, b) =>
-        a.accountId === b.accountId ? a.seq - b.seq : a.accountId < b.accountId ? -1 : 1,
-      )
+      .filter((row) => inTime(row, { ...after, seq: Number(after.seq) }) > 0)
+      .toSorted(inTime)
       .slice(0, limit)
       .flatMap((row) => {
         const record = state().recordOf.get(recordName(row.accountId, row.seq))
@@ -282,6 +278,15 @@ function accounts({ state, nowMs }: Deps) {
     readOverBatch: readOver(state),
     takeBackCharge: takeBack({ state, nowMs }),
   }
+}
+
+type ResultName = { atMs: number; accountId: string; seq: number }
+
+/** By time, then by account and number. */
+function inTime(a: ResultName, b: ResultName): number {
+  if (a.atMs !== b.atMs) return a.atMs - b.atMs
+  if (a.accountId === b.accountId) return a.seq - b.seq
+  return a.accountId < b.accountId ? -1 : 1
 }
 
 function isReversed({ records }: PostgresState, chargeId: string): boolean {
