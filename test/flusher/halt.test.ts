@@ -182,7 +182,7 @@ beforeAll(async () => {
   for (const { accountId } of places) for (const _ of upTo(5)) await chargeMany(t, accountId, 1)
   for (const [i, { damage }] of cases.entries()) await damage(placeOf(i))
   flusher = await t.startFlusher()
-})
+}, 60_000)
 
 afterAll(async () => {
   await flusher.stop()

@@ -1,8 +1,8 @@
-import { readFileSync, rmSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import luaparse from "luaparse"
 import { type NamedTest, type PlantedFault, plant } from "./fault.ts"
-import { copyTree, type Tree } from "./tree.ts"
+import { copyTree, ROOT, type Tree } from "./tree.ts"
 
 /**
  * CAUGHT  the named test ran, and one of its assertions failed.
@@ -15,10 +15,11 @@ export type Verdict = { isCaught: boolean; why: string }
 export type Ending = { status: "passed" | "failed" | "broken" | "absent"; why: string }
 
 const TIMEOUT_MS = 60_000
+let reports = 0
 
-/** Plants the fault in a copy of its own. Throws where it finds no place there. */
-export async function tryFault(fault: PlantedFault): Promise<Verdict> {
-  const tree = copyTree()
+/** Plants the fault in a copy of its own of the tree in `from`. Throws where it finds no place there. */
+export async function tryFault(fault: PlantedFault, from: string = ROOT): Promise<Verdict> {
+  const tree = copyTree(from)
   try {
     plant(fault, tree)
     for (const { file } of fault.edits) {
@@ -37,8 +38,7 @@ export async function tryFault(fault: PlantedFault): Promise<Verdict> {
 export async function runTests(tree: Tree, tests: readonly NamedTest[]): Promise<Ending[]> {
   const [first] = tests
   if (first === undefined) return []
-  const report = join(tree.dir, "report.xml")
-  rmSync(report, { force: true })
+  const report = join(tree.dir, `report-${++reports}.xml`)
   const names = tests.map(({ test }) => RegExp.escape(test)).join("|")
   const child = Bun.spawn(
     [

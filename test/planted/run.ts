@@ -14,6 +14,9 @@ const AT_ONCE = 2
 
 const { values: options } = parseArgs({ options: { only: { type: "string", default: "" } } })
 const faults = FAULTS.filter(({ name }) => name.includes(options.only))
+/** What is planted into: whoever edits the working tree meanwhile changes nothing. */
+const tree = copyTree()
+process.on("exit", tree.remove)
 const red = await testsThatAreRed(faults.map(({ caughtBy }) => caughtBy))
 for (const [test, why] of red) console.log(`RED without a fault: ${test}\n        ${why}`)
 
@@ -35,7 +38,7 @@ async function judge(fault: PlantedFault): Promise<Verdict> {
   const why = red.get(nameOf(fault.caughtBy))
   if (why !== undefined) return { isCaught: false, why: `red without the fault: ${why}` }
   try {
-    return await tryFault(fault)
+    return await tryFault(fault, tree.dir)
   } catch (error) {
     return { isCaught: false, why: String(error) }
   }
@@ -44,19 +47,15 @@ async function judge(fault: PlantedFault): Promise<Verdict> {
 /** Of each of them why; a test that is red by itself catches nothing. */
 async function testsThatAreRed(tests: readonly NamedTest[]): Promise<Map<string, string>> {
   const red = new Map<string, string>()
-  const tree = copyTree()
-  try {
-    const files = [...Map.groupBy(tests, ({ file }) => file).values()]
-    for (const named of files) {
-      const endings = await runTests(tree, named)
-      for (const [i, { status, why }] of endings.entries()) {
-        const test = named[i]
-        if (status !== "passed" && test !== undefined) red.set(nameOf(test), `${status}: ${why}`)
-      }
+  const files = [...Map.groupBy(tests, ({ file }) => file).values()]
+  await eachOf(files, async (named) => {
+    const endings = await runTests(tree, named)
+    for (const [i, { status, why }] of endings.entries()) {
+      const test = named[i]
+      if (status !== "passed" && test !== undefined) red.set(nameOf(test), `${status}: ${why}`)
     }
-  } finally {
-    tree.remove()
-  }
+  })
+  console.log(`${files.length} files of tests, ${red.size} of the named tests red without a fault`)
   return red
 }
 

@@ -25,10 +25,10 @@ export function readOfRoot(file: string): string {
   return readFileSync(join(ROOT, file), "utf8")
 }
 
-/** The packages are those of the working tree. */
-export function copyTree(): Tree {
+/** A copy of `from`: of the working tree, or of a copy of it. The packages are those of the working tree. */
+export function copyTree(from: string = ROOT): Tree {
   const dir = mkdtempSync(join(tmpdir(), "fengate-planted-"))
-  for (const name of COPIED) cpSync(join(ROOT, name), join(dir, name), { recursive: true })
+  for (const name of COPIED) cpSync(join(from, name), join(dir, name), { recursive: true })
   symlinkSync(join(ROOT, "node_modules"), join(dir, "node_modules"))
   return {
     dir,

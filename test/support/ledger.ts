@@ -7,6 +7,7 @@ import { connectNodes, type RedisNodes } from "../../src/ledger/cluster.ts"
 import type { ChargeOutcome } from "../../src/ledger/items.ts"
 import { createLedger, type Ledger } from "../../src/ledger/ledger.ts"
 import type { InstructionKind } from "../../src/ledger/records.ts"
+import { connected } from "../../src/ledger/redis.ts"
 import { fen } from "../../src/money.ts"
 import { type Audit, auditBooks } from "../../src/reconcile/audit.ts"
 import { startKeeper } from "../../src/recovery/keeper.ts"
@@ -116,6 +117,8 @@ export async function startLedger(
   }
 
   async function books(): Promise<Audit> {
+    // A test may have stopped Redis a moment ago.
+    await Promise.allSettled(nodes.all().map((node) => connected(node, 5_000)))
     const audit = await auditBooks({ sql, redis: nodes, anchorsDir: anchorsDirOf(dataDir) })
     expect(audit.findings).toEqual([])
     expect(audit.creditsFen - audit.debitsFen).toBe(audit.balancesFen)

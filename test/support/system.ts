@@ -48,13 +48,18 @@ export type SystemOptions = {
   publicUrl?: string
   /** Mounted beside what the app has, as the hot path is. */
   plugins?: readonly AnyElysia[]
+  /** Where the gateway and the flusher find their stores: behind relays. */
+  through?(stores: Stores): Promise<{ redisUrl?: string; databaseUrl?: string }>
 }
 
 const ADMIN = { email: "admin@example.com", password: "a password for tests" }
 
 export async function startSystem(options: SystemOptions = {}): Promise<System> {
   const stores = await startStores()
-  const ledger = await startLedger(stores)
+  const found = { ...stores, ...(await options.through?.(stores)) }
+  const { redisUrl } = found
+  const flusher = { redisUrl, databaseUrl: found.databaseUrl }
+  const ledger = await startLedger(stores, { flusher })
   const { databaseUrl } = stores
   await bootstrap({ databaseUrl, admin: ADMIN, embedded: true, loopback: true })
   const log: string[] = []
@@ -62,7 +67,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   const publicUrl = options.publicUrl ?? "http://fengate.test"
   const { dataDir } = stores
   const config = { ...readConfig({}), port: 0, publicUrl, trustedProxies, metricsToken, dataDir }
-  const gateway = await startGateway({ ...config, registrationsPerHour }, stores, {
+  const gateway = await startGateway({ ...config, registrationsPerHour }, found, {
     plugins: options.plugins ?? [],
     log: (line) => void log.push(line),
   })

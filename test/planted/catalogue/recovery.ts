@@ -211,4 +211,19 @@ export const RECOVERY_FAULTS: readonly PlantedFault[] = [
       test: "a Redis that cannot hold money is refused, with a sentence that says what to change it may evict",
     },
   },
+  {
+    name: "a migration takes records for chained that were never hashed",
+    loses: "the operator's: the alarm about the chain rings for ever, and says nothing",
+    edits: [
+      {
+        file: "db/migrations/0003_recovery.sql",
+        from: "chain_start = records,",
+        to: "chain_start = 0,",
+      },
+    ],
+    caughtBy: {
+      file: "test/db/migrations.test.ts",
+      test: "records from before the hash chain stay as they are: it begins behind them, and all books go on",
+    },
+  },
 ]
