@@ -14,7 +14,8 @@ export type Verdict = { isCaught: boolean; why: string }
 /** How a test ended: `failed` by an assertion, `broken` by anything else. */
 export type Ending = { status: "passed" | "failed" | "broken" | "absent"; why: string }
 
-const TIMEOUT_MS = 60_000
+/** Alone, a test starts its servers in its own time; and many a fault shows in what never comes. */
+const TIMEOUT_MS = 120_000
 let reports = 0
 
 /** Plants the fault in a copy of its own of the tree in `from`. Throws where it finds no place there. */
@@ -39,6 +40,8 @@ export async function runTests(tree: Tree, tests: readonly NamedTest[]): Promise
   const [first] = tests
   if (first === undefined) return []
   const report = join(tree.dir, `report-${++reports}.xml`)
+  const text = tree.read(first.file)
+  tree.write(first.file, text.replace(/(setDefaultTimeout)\(\w+\)/, `$1(${TIMEOUT_MS})`))
   const names = tests.map(({ test }) => RegExp.escape(test)).join("|")
   const child = Bun.spawn(
     [
