@@ -13,7 +13,7 @@ export type Contender = {
   /** Resolves when nothing of the load is left to be done behind its answers. */
   settled?(): Promise<unknown>
   /** Called before a load; answers what is done after it, outside of what is measured. */
-  begin?(): () => Promise<unknown>
+  begin?(): (() => Promise<unknown>) | Promise<() => Promise<unknown>>
 }
 
 export type Measured = {
@@ -34,7 +34,7 @@ export async function measure(
   { connections, seconds }: { connections: number; seconds: number },
 ): Promise<Measured> {
   const { name, url, path, method = "POST", accounts } = contender
-  const end = contender.begin?.()
+  const end = await contender.begin?.()
   const usage = startUsage(contender.pids())
   const progress: Progress = { calls: 0, refused: 0, lost: 0 }
   const load = await runLoad({

@@ -8,6 +8,7 @@ export const PARTS_OF_RUN = [
   "api",
   "batch",
   "latency",
+  "durability",
   "oversell",
 ] as const
 export type PartOfRun = (typeof PARTS_OF_RUN)[number]

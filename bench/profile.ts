@@ -41,11 +41,9 @@ export async function runProfiles(bench: Bench): Promise<string[]> {
     if (load === undefined) continue
     bench.terminal.say(`Profiling ${part} ...`)
     const name = `${part}.cpuprofile`
-    const gateway = await bench.system.startGateway([
-      "--cpu-prof",
-      `--cpu-prof-dir=${bench.system.dir}`,
-      `--cpu-prof-name=${name}`,
-    ])
+    const gateway = await bench.system.startGateway({
+      bunArgs: ["--cpu-prof", `--cpu-prof-dir=${bench.system.dir}`, `--cpu-prof-name=${name}`],
+    })
     await load(bench, gateway)
     await gateway.stop()
     const top = topFunctions(readProfile(join(bench.system.dir, name)))

@@ -7,6 +7,7 @@ import type { Bench, Section } from "./section.ts"
 import { runApi } from "./sections/api.ts"
 import { runBatch } from "./sections/batch.ts"
 import { runCharges } from "./sections/charges.ts"
+import { runDurability } from "./sections/durability.ts"
 import { runLatency } from "./sections/latency.ts"
 import { runOversell } from "./sections/oversell.ts"
 import { runPairs } from "./sections/pairs.ts"
@@ -27,6 +28,7 @@ const RUN: Record<PartOfRun, (bench: Bench) => Promise<Section>> = {
   api: runApi,
   batch: runBatch,
   latency: runLatency,
+  durability: runDurability,
   oversell: runOversell,
 }
 

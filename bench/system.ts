@@ -13,6 +13,9 @@ import { answering, startProgram } from "./programs.ts"
 
 export type Gateway = { url: string; pid: number; stop(): Promise<void> }
 
+/** `bunArgs` are for its runtime, `env` are settings. */
+type GatewayOptions = { bunArgs?: readonly string[]; env?: Readonly<Record<string, string>> }
+
 /** A whole installation, made for one run of the benchmark and removed with its data afterwards. */
 export type System = {
   sql: Sql
@@ -20,8 +23,8 @@ export type System = {
   /** Where profiles and logs go while it runs. */
   dir: string
   gateways: readonly Gateway[]
-  /** Another gateway process beside those that run; `bunArgs` are for its runtime. */
-  startGateway(bunArgs?: readonly string[]): Promise<Gateway>
+  /** Another gateway process beside those that run. */
+  startGateway(options?: GatewayOptions): Promise<Gateway>
   /** By part of the system, the processes whose CPU time is its own. */
   pids(): Record<Part, number[]>
   stop(): Promise<void>
@@ -68,8 +71,8 @@ export async function startSystem({
     stops.push(() => flusher.stop())
 
     const gateways: Gateway[] = []
-    const startGateway = async (bunArgs: readonly string[] = []): Promise<Gateway> => {
-      const gateway = await startOneGateway({ dir, stores, bunArgs })
+    const startGateway = async (options: GatewayOptions = {}): Promise<Gateway> => {
+      const gateway = await startOneGateway({ dir, stores, ...options })
       stops.push(() => gateway.stop())
       return gateway
     }
@@ -121,9 +124,10 @@ async function connectClients({ redisUrl, databaseUrl }: Stores) {
 async function startOneGateway(options: {
   dir: string
   stores: Stores
-  bunArgs: readonly string[]
+  bunArgs?: readonly string[]
+  env?: Readonly<Record<string, string>>
 }): Promise<Gateway> {
-  const { dir, stores, bunArgs } = options
+  const { dir, stores, bunArgs = [] } = options
   const port = await freePort()
   const name = `gateway-${port}`
   const dataDir = join(dir, name)
@@ -133,6 +137,7 @@ async function startOneGateway(options: {
     HOST: "127.0.0.1",
     PORT: String(port),
     DATA_DIR: dataDir,
+    ...options.env,
   }
   const program = startProgram([process.execPath, ...bunArgs, GATEWAY_ENTRY], { dir, name, env })
   const url = `http://127.0.0.1:${port}`
