@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test"
 import { createServer } from "node:net"
+import { holdsKey } from "../../src/ledger/keys.ts"
+import { connected, connectRedis } from "../../src/ledger/redis.ts"
 import { eventually } from "../support/eventually.ts"
 import type { UpstreamCall } from "../support/upstream.ts"
 import { problemOf, useApi } from "./api.ts"
@@ -60,6 +62,24 @@ test("504: an upstream that does not answer in time is told to stop, and costs n
   expect(detail).toContain("200 ms")
   await gone.promise
   expect(await balanceOf(caller)).toEqual(untouched)
+})
+
+test("what a call holds outlasts the time that its upstream has, so that no sweep takes it away", async () => {
+  const timeoutMs = 60_000
+  await offer("/held", { timeoutMs })
+  const redis = connectRedis(system().stores.redisUrl, { name: "test", commandTimeoutMs: 5_000 })
+  await connected(redis, 5_000)
+  const ends: number[] = []
+  upstream().on("/held", async ({ reply }) => {
+    const [, score] = await redis.zrange(holdsKey(0, 1), "0", "-1", "WITHSCORES")
+    ends.push(Number(score) - Date.now())
+    reply()
+  })
+  const caller = await developer()
+  expect((await call(caller, "/held")).status).toBe(200)
+  redis.disconnect()
+  expect(ends).toHaveLength(1)
+  expect(ends[0]).toBeGreaterThan(timeoutMs)
 })
 
 test("the time of an interface ends where the answer begins: the rest may take its own", async () => {

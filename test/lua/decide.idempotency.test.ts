@@ -70,6 +70,16 @@ describe("a keyed charge", () => {
     expect(leftMs).toBeLessThanOrEqual(86_400_000)
   })
 
+  test("alone is kept: a charge without a key leaves nothing behind", async () => {
+    const { accountId, idempotency } = await fresh()
+    await gateway.send([{ accountId }])
+    const keys = await scripts.redis.dbsize()
+    await gateway.send([{ accountId }, { accountId }])
+    expect(await scripts.redis.dbsize()).toBe(keys)
+    await gateway.send([{ accountId }, { accountId, idempotency }])
+    expect(await scripts.redis.dbsize()).toBe(keys + 1)
+  })
+
   test("is made anew once its result has gone", async () => {
     const { accountId, digest, idempotency } = await fresh()
     const charge = { accountId, idempotency }

@@ -90,6 +90,8 @@ function attributeOf(text: string, name: string): string {
 /** What keeps the file from being loaded; null: nothing. Imports are followed, also those of names. */
 async function findFlaw(tree: Tree, file: string): Promise<string | null> {
   if (file.endsWith(".lua")) return luaFlaw(tree.read(file))
+  // What Postgres cannot read makes the test throw.
+  if (file.endsWith(".sql")) return null
   const child = Bun.spawn(
     [process.execPath, "build", `./${file}`, "--target=bun", "--packages=external"],
     { cwd: tree.dir, stdin: "ignore", stdout: "ignore", stderr: "pipe" },

@@ -1,4 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
+import { hasTest } from "../support/titles.ts"
 import { FAULTS } from "./catalogue/index.ts"
 import { countPlaces, type PlantedFault, plant } from "./fault.ts"
 import { tryFault } from "./judge.ts"
@@ -92,16 +93,3 @@ describe("a fault", () => {
     }
   })
 })
-
-/** Whether the file has titles that make up this name: those of groups, then that of a test. */
-function hasTest(file: string, name: string): boolean {
-  const titles = [...readOfRoot(file).matchAll(/[([:]\s*(["'`])((?:\\.|(?!\1)[^\\\n])*)\1/g)]
-  const groups = titles.map(([, , title = ""]) => patternOf(title)).join("|")
-  return new RegExp(`^(?:(?:${groups})(?: |$))+$`).test(name)
-}
-
-/** What a title becomes for each case of its test is anything. */
-function patternOf(title: string): string {
-  const parts = title.replaceAll("\\", "").split(/\$\{[^}]*\}|%[a-z]/)
-  return parts.map((part) => RegExp.escape(part)).join(".*")
-}
