@@ -21,7 +21,7 @@ export function countPlaces({ edits }: PlantedFault, read: (file: string) => str
 
 /** Writes the edits into a tree. Throws where a text is not there once. */
 export function plant(
-  { name, edits }: PlantedFault,
+  { name, edits }: Pick<PlantedFault, "name" | "edits">,
   tree: { read(file: string): string; write(file: string, text: string): void },
 ): void {
   for (const { file, from, to } of edits) {

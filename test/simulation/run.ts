@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
 import { patchGlobals } from "./globals.ts"
+import { editsOf } from "./planted.ts"
 import { raiseStandIns } from "./stand-ins.ts"
 import { addTotals, NO_TOTALS, printTotals, readTotals, type Totals } from "./totals.ts"
 
@@ -15,12 +16,14 @@ const { values } = parseArgs({
     minutes: { type: "string" },
     from: { type: "string", default: "1" },
     seed: { type: "string" },
+    failing: { type: "string", default: "10" },
+    plant: { type: "string" },
     jobs: { type: "string", default: String(availableParallelism()) },
     child: { type: "boolean", default: false },
   },
 })
 const CHUNK_SEEDS = 250
-const FAILING_MAX = 10
+const failingMax = Number(values.failing)
 const now = performance.now.bind(performance)
 const startedAt = now()
 
@@ -37,10 +40,10 @@ process.exit(all.failing.length === 0 ? 0 : 1)
 
 /** This process has no clock of its own any more. One world alone is told with all that happened in it. */
 async function runHere(first: number, count: number): Promise<Totals> {
-  raiseStandIns()
+  raiseStandIns(values.plant === undefined ? [] : editsOf(values.plant))
   patchGlobals()
   const { runSeeds } = await import("./seeds.ts")
-  return runSeeds({ from: first, count, isTraced: values.seed !== undefined })
+  return runSeeds({ from: first, count, failingMax, isTraced: values.seed !== undefined })
 }
 
 async function runInChildren(): Promise<Totals> {
@@ -54,7 +57,7 @@ async function runInChildren(): Promise<Totals> {
 
   async function work(): Promise<void> {
     const isOver = () => next >= end || (forMs !== null && now() - startedAt > forMs)
-    while (!isOver() && sum.failing.length < FAILING_MAX) {
+    while (!isOver() && sum.failing.length < failingMax) {
       const [start, count] = [next, Math.min(CHUNK_SEEDS, end - next)]
       next += count
       const totals = await runChild(start, count)
@@ -65,7 +68,8 @@ async function runInChildren(): Promise<Totals> {
 
 async function runChild(start: number, count: number): Promise<Totals> {
   const range = ["--from", String(start), "--seeds", String(count)]
-  const command = [process.execPath, import.meta.path, ...range, "--child"]
+  const others = ["--failing", values.failing, ...(values.plant ? ["--plant", values.plant] : [])]
+  const command = [process.execPath, import.meta.path, ...range, ...others, "--child"]
   const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "inherit" })
   return readTotals(await child.stdout.text())
 }

@@ -5,22 +5,25 @@ import { addTotals, NO_TOTALS, type Totals } from "./totals.ts"
 export async function runSeeds({
   from,
   count,
+  failingMax,
   isTraced,
 }: {
   from: number
   count: number
+  failingMax: number
   isTraced: boolean
 }): Promise<Totals> {
   let totals = NO_TOTALS
   const strays: unknown[] = []
   process.on("unhandledRejection", (error) => strays.push(error))
   for (let seed = from; seed < from + count; seed++) {
+    if (totals.failing.length >= failingMax) break
     const result = simulate(seed, { isTraced })
     // What nobody caught is told between two turns of the real event loop.
     await turn()
     const failures = [
       ...result.failures,
-      ...strays.splice(0).map((error) => `unhandled: ${String(error)}`),
+      ...strays.splice(0).map((error) => `unhandled: ${error instanceof Error ? error.stack : String(error)}`),
     ]
     totals = addTotals(totals, totalsOf(result, failures.length > 0))
     if (isTraced) console.log(result.trace.join("\n"))

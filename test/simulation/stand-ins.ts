@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs"
 import { plugin } from "bun"
+import { type Edit, plant } from "../planted/fault.ts"
 import { Redis } from "./redis/client.ts"
 
 /**
@@ -7,8 +9,22 @@ import { Redis } from "./redis/client.ts"
  */
 
 const HERE = Bun.fileURLToPath(new URL(".", import.meta.url))
+const ROOT = Bun.fileURLToPath(new URL("../../", import.meta.url))
+const IMPORTS: readonly Edit[] = [
+  { file: "src/ids.ts", from: '"node:crypto"', to: `"${HERE}crypto.ts"` },
+  { file: "src/ledger/revokes.ts", from: '"node:fs/promises"', to: `"${HERE}disk.ts"` },
+]
 
-export function raiseStandIns(): void {
+/** `planted`: what else is changed in the texts of the program. */
+export function raiseStandIns(planted: readonly Edit[]): void {
+  const texts = new Map<string, string>()
+  plant(
+    { name: "a simulated world", edits: [...IMPORTS, ...planted] },
+    {
+      read: (file) => texts.get(file) ?? readFileSync(`${ROOT}${file}`, "utf8"),
+      write: (file, text) => void texts.set(file, text),
+    },
+  )
   plugin({
     name: "stand-ins",
     setup(build) {
@@ -21,14 +37,14 @@ export function raiseStandIns(): void {
         loader: "ts",
         contents: queriesOf(await Bun.file(path).text()),
       }))
-      build.onLoad({ filter: /\/src\/ids\.ts$/ }, async ({ path }) => ({
-        loader: "ts",
-        contents: await replaced(path, '"node:crypto"', `"${HERE}crypto.ts"`),
-      }))
-      build.onLoad({ filter: /\/src\/ledger\/revokes\.ts$/ }, async ({ path }) => ({
-        loader: "ts",
-        contents: await replaced(path, '"node:fs/promises"', `"${HERE}disk.ts"`),
-      }))
+      for (const [file, contents] of texts) {
+        const filter = new RegExp(`^${RegExp.escape(ROOT + file)}$`)
+        build.onLoad({ filter }, () =>
+          file.endsWith(".ts")
+            ? { loader: "ts", contents }
+            : { loader: "object", exports: { default: contents } },
+        )
+      }
     },
   })
 }
@@ -38,10 +54,4 @@ function queriesOf(text: string): string {
   return names
     .map((name) => `export const ${name} = (sql, ...args) => sql.run("${name}", args)`)
     .join("\n")
-}
-
-async function replaced(path: string, from: string, to: string): Promise<string> {
-  const text = await Bun.file(path).text()
-  if (!text.includes(from)) throw new Error(`${path} does not import ${from}`)
-  return text.replace(from, to)
 }
