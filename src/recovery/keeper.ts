@@ -157,8 +157,8 @@ async function findWork(
       const meta = before[partition]
       try {
         if (meta?.status === "rejected") throw meta.reason
-        const looking = needsWork(stores, watermark, meta?.value ?? null)
-        if (distrusted.has(partition) || (await within(looking, KEEPER_ATTEMPT))) nodes.add(node)
+        const look = () => within(needsWork(stores, watermark, meta?.value ?? null), KEEPER_ATTEMPT)
+        if (distrusted.has(partition) || (await look())) nodes.add(node)
       } catch (error) {
         failure = error
       }

@@ -2,7 +2,7 @@ import { chargeId, parseAccountId } from "../../src/ids.ts"
 import { accountKey, holdsKey, metaKey } from "../../src/ledger/keys.ts"
 import { decodeAccount, decodeMeta } from "../../src/ledger/states.ts"
 import type { CallerLog, Paid, Wish } from "./callers.ts"
-import { losesData } from "./faults.ts"
+import { losesData, losesOnce } from "./faults.ts"
 import { findGeneration, type RecordRow, recordName } from "./postgres/state.ts"
 import { type Counts, NO_COUNTS } from "./totals.ts"
 import type { WrittenEntry } from "./truth.ts"
@@ -15,8 +15,7 @@ export function audit(world: World, log: CallerLog): Counts {
   const counts: Counts = { ...NO_COUNTS, requests: log.wishes.length }
   const lost = lostEntries(world)
   const isLossy = losesData(world.plan.faults)
-  // What ran on a node that nobody had verified yet stands under the numbers of what it had lost.
-  const isCountExact = world.plan.faults.every(({ kind }) => kind !== "redis_twice_promoted")
+  const isCountExact = losesOnce(world.plan.faults)
   const charges = chargesByRequest(records, isLossy ? reversalsOf(lost) : [])
   for (const wish of log.wishes) judge(wish, charges.get(wish.id) ?? [])
   const wished = new Set(log.wishes.map(({ id }) => id))

@@ -25,6 +25,12 @@ export function losesData(faults: readonly Fault[]): boolean {
   return faults.some(({ kind }) => LOSS_KINDS.has(kind))
 }
 
+/** What ran on a node that went back, and is lost in its turn, stands under the numbers of what was lost first. */
+export function losesOnce(faults: readonly Fault[]): boolean {
+  const losses = faults.filter(({ kind }) => LOSS_KINDS.has(kind))
+  return losses.length <= 1 && losses.every(({ kind }) => kind !== "redis_twice_promoted")
+}
+
 /** Everything is right again: servers run, clocks agree, and the weather is calm. */
 export function heal(world: World): void {
   const { redis, postgres, clocks } = world

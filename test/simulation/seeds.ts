@@ -23,7 +23,9 @@ export async function runSeeds({
     await turn()
     const failures = [
       ...result.failures,
-      ...strays.splice(0).map((error) => `unhandled: ${error instanceof Error ? error.stack : String(error)}`),
+      ...strays
+        .splice(0)
+        .map((error) => `unhandled: ${error instanceof Error ? error.stack : String(error)}`),
     ]
     totals = addTotals(totals, totalsOf(result, failures.length > 0))
     if (isTraced) console.log(result.trace.join("\n"))

@@ -32,7 +32,7 @@ const RETRIES_DEFAULT = 20
 
 export class Redis {
   status = "connecting"
-  readonly #options: Options
+  readonly options: Options & { host: string; port: number }
   readonly #part: Part | null
   readonly #listeners = new Map<string, Set<Listener>>()
   #link: Link | null = null
@@ -44,7 +44,7 @@ export class Redis {
   #isWatching = false
 
   constructor(_url: string, options: Options = {}) {
-    this.#options = options
+    this.options = { ...options, host: "simulated", port: 6_379 }
     this.#part = onStage().scheduler.current()
     this.#connect()
   }
@@ -106,7 +106,7 @@ export class Redis {
         ...{ args: args.map(toBytes), isBinary, isOver: false, timer: null },
         ...{ resolve, reject },
       }
-      const { commandTimeout } = this.#options
+      const { commandTimeout } = this.options
       if (commandTimeout !== undefined) {
         const { scheduler } = onStage()
         command.timer = scheduler.after(commandTimeout, () => {
@@ -114,7 +114,7 @@ export class Redis {
         })
       }
       if (this.#link !== null) this.#send(this.#link, command)
-      else if (this.#options.enableOfflineQueue === false || this.status === "end") {
+      else if (this.options.enableOfflineQueue === false || this.status === "end") {
         const queue = "enableOfflineQueue options is false"
         settle(command, new Error(`Stream isn't writeable and ${queue}`))
       } else this.#queue.push(command)
@@ -138,7 +138,7 @@ export class Redis {
 
   /** A connection on which nothing comes is replaced. */
   #watch(): void {
-    const { socketTimeout } = this.#options
+    const { socketTimeout } = this.options
     if (socketTimeout === undefined || this.#isWatching) return
     const { scheduler, redis } = onStage()
     const link = this.#link
@@ -186,9 +186,9 @@ export class Redis {
   }
 
   #closed(reason: string): void {
-    const { retryStrategy = (tries: number) => Math.min(tries * 50, 2_000) } = this.#options
-    const { autoResendUnfulfilledCommands: isResent = true } = this.#options
-    const most = this.#options.maxRetriesPerRequest ?? RETRIES_DEFAULT
+    const { retryStrategy = (tries: number) => Math.min(tries * 50, 2_000) } = this.options
+    const { autoResendUnfulfilledCommands: isResent = true } = this.options
+    const most = this.options.maxRetriesPerRequest ?? RETRIES_DEFAULT
     this.#link = null
     this.status = "reconnecting"
     this.#emit("error", new Error(reason))
