@@ -2,8 +2,10 @@ import { afterEach, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { commandOf, freePort } from "../src/embedded/processes.ts"
+import { connected, connectRedis } from "../src/ledger/redis.ts"
 import { createPlaces } from "./embedded/places.ts"
 import { eventually } from "./support/eventually.ts"
+import { withStores } from "./support/ledger.ts"
 import { runProgram } from "./support/program.ts"
 
 const places = createPlaces()
@@ -103,6 +105,31 @@ test("servers that are not there are one sentence", async () => {
   expect(output).toBe("Fengate could not start: connect ECONNREFUSED 127.0.0.1:1\n")
   expect(code).toBe(1)
 })
+
+test("a Redis that may evict, or that forgets at a restart, is one sentence", async () => {
+  await withStores({}, async ({ redisUrl, redisPort, databaseUrl }) => {
+    const redis = connectRedis(redisUrl, { name: "test", commandTimeoutMs: 5_000 })
+    await connected(redis, 5_000)
+    const start = async () => {
+      const port = String(await freePort())
+      const dataDir = join(places.make(), "data")
+      const stores = { REDIS_URL: redisUrl, DATABASE_URL: databaseUrl, DATA_DIR: dataDir }
+      return await startProgram({ PORT: port, GATEWAYS: "1", PARTITIONS: "1", ...stores }).ended()
+    }
+    await redis.config("SET", "maxmemory-policy", "allkeys-lru")
+    expect(await start()).toEqual({
+      code: 1,
+      output: `Redis 127.0.0.1:${redisPort} may evict balances (maxmemory-policy allkeys-lru): set maxmemory-policy noeviction.\n`,
+    })
+    await redis.config("SET", "maxmemory-policy", "noeviction")
+    await redis.config("SET", "appendonly", "no")
+    expect(await start()).toEqual({
+      code: 1,
+      output: `Redis 127.0.0.1:${redisPort} would forget balances at a restart: set appendonly yes, and appendfsync always.\n`,
+    })
+    redis.disconnect()
+  })
+}, 60_000)
 
 test("a role needs servers, and has a name", async () => {
   const [role, stranger] = [startProgram({}, ["flusher"]), startProgram({}, ["clerk"])]

@@ -126,6 +126,8 @@ test("a batch that was answered 503 in a generation that ended stands, where som
   await eventually(async () => (await generationOf(stores.sql)) === 2)
   relay.accept()
   await eventually(async () => (await t.ledger.health()).status === "ready")
+  // A gateway that is ready has settled what it owed; an instruction is carried out later.
+  expect(await stores.sql`select 1 from instructions where kind = 'reversal'`).toHaveLength(0)
   expect(await t.ledger.charge(item)).toMatchObject({ status: "accepted", isReplay: true })
   expect(await spent(t, accountId)).toBe(1)
   await t.books()

@@ -197,6 +197,66 @@ export const RECOVERY_FAULTS: readonly PlantedFault[] = [
     },
   },
   {
+    name: "a charge of a generation that is over is taken back although somebody was told of it",
+    loses: "the operator's: the caller holds a 200 for it",
+    edits: [
+      {
+        file: "src/ledger/over.ts",
+        from: 'if (standing === "told") continue',
+        to: "",
+      },
+    ],
+    caughtBy: {
+      file: "test/recovery/money.test.ts",
+      test: "a batch that was answered 503 in a generation that ended stands, where somebody was answered 200 since",
+    },
+  },
+  {
+    name: "a Redis that has less than a gateway has seen gives it a slot",
+    loses: "the operator's: what was answered and is gone is never told",
+    edits: [
+      {
+        file: "lua/open_slot.lua",
+        from: 'if seen > last then return { "ahead" } end',
+        to: "",
+      },
+    ],
+    caughtBy: {
+      file: "test/recovery/doubts.test.ts",
+      test: "a Redis that went back, and still has its scripts: who has seen more tells, and the loss is counted",
+    },
+  },
+  {
+    name: "the number of an instruction that Postgres has forgotten is given again",
+    loses: "the account's: Redis takes the next credit for one that it has, and passes it over",
+    edits: [
+      {
+        file: "db/queries/flush-batch.ts",
+        from: "set last_instruction = greatest(a.last_instruction, n.number),",
+        to: "set last_instruction = a.last_instruction,",
+      },
+    ],
+    caughtBy: {
+      file: "test/flusher/forgotten.test.ts",
+      test: "an instruction that Postgres has forgotten comes back with its record, and its number is not given again",
+    },
+  },
+  {
+    name: "the record is changed while it lacks what it had before",
+    loses: "the operator's: a code that was redeemed is redeemed once more",
+    edits: [
+      {
+        file: "src/http/record-gate.ts",
+        from: 'if (state === "behind") {',
+        to: 'if (state === "behind" && doubts < 0) {',
+      },
+    ],
+    caughtBy: {
+      file: "test/recovery/restored-record.test.ts",
+      test: "nothing is changed in a Postgres that was restored before it is filled up; a code that was redeemed stays so",
+    },
+  },
+  {
     name: "a Redis that may evict is believed",
     loses: "everybody's: balances disappear when memory is short",
     edits: [
