@@ -1,7 +1,7 @@
 /**
- * The servers that a setting names: `redis://a:1,b:2` and `redis://a:1,redis://b:2` are the same two; without a
- * scheme they have the scheme, user and password of the first. A comma in a password is `%2C`. Throws a
- * TypeError where one of them is no URL.
+ * The servers that a setting names: `redis://a:1,b:2` and `redis://a:1,redis://b:2` are the same two;
+ * without a scheme they have the scheme, user and password of the first. A comma in a password is `%2C`.
+ * Throws a TypeError where one of them is no URL.
  */
 export function seedUrls(redisUrl: string): string[] {
   const [first = "", ...others] = redisUrl.split(",")

@@ -173,9 +173,9 @@ function requireEverySlot(claims: readonly Claim[]): void {
 }
 
 /**
- * From `CLUSTER NODES`: a line each, of id, address, flags, master, two times, epoch, link and slots. A node that
- * does not know its own address has the one that was asked. With TLS a name, where there is one, is
- * what its certificate has.
+ * From `CLUSTER NODES`: a line each, of id, address, flags, master, two times, epoch, link and slots. A
+ * node that does not know its own address has the one that was asked. With TLS a name, where there is
+ * one, is what its certificate has.
  */
 export function parseClaims(
   told: string,
