@@ -26,6 +26,8 @@ export const CODES_PER_REQUEST_MAX = 1_000
 export const EXPORT_ROWS_READ = 500
 /** /readyz answers within a second, also when a store hangs. */
 export const READINESS_TIMEOUT_MS = 800
+/** Of it, how long a partition may take to be read: one that hangs says nothing of the others. */
+export const HEALTH_READ_MS = 600
 
 // ---- attempts that are counted per address or account
 export const FAILED_ATTEMPTS_MAX = 10

@@ -111,6 +111,7 @@ test("/readyz is unavailable from the moment at which it was told to stop", asyn
   expect(await drain.health(ready)).toEqual({
     status: "unavailable",
     reasons: ["This process is stopping."],
+    isPartial: false,
   })
   leave.resolve("stopping")
   await drained

@@ -32,6 +32,12 @@ export type DrainOptions = {
   openListener?: (port: number) => Listener | null
 }
 
+const STOPPING: Health = {
+  status: "unavailable",
+  reasons: ["This process is stopping."],
+  isPartial: false,
+}
+
 /**
  * Takes a gateway process out of service without a failed call:
  * told to stop → /readyz says 503, calls go on → another has its place, or the notice is over →
@@ -46,7 +52,7 @@ export function createDrain(options: DrainOptions) {
   return {
     /** `unavailable` from the moment at which this process was told to stop. */
     health: async (ask: () => Promise<Health>): Promise<Health> =>
-      isAsked ? { status: "unavailable", reasons: ["This process is stopping."] } : await ask(),
+      isAsked ? STOPPING : await ask(),
 
     async run(app: { server: Serving | null; fetch: Fetch }, leave: () => Promise<LeaveReason>) {
       isAsked = true

@@ -1,5 +1,6 @@
+import { inTime } from "../deadline.ts"
 import { type AccountId, partitionOf } from "../ids.ts"
-import { UNFLUSHED_RECORDS_MAX } from "../limits.ts"
+import { HEALTH_READ_MS, UNFLUSHED_RECORDS_MAX } from "../limits.ts"
 import type { Batcher } from "./batcher.ts"
 import type { RedisNodes } from "./cluster.ts"
 import { accountKey, metaKey } from "./keys.ts"
@@ -13,7 +14,10 @@ export type ReadOutcome =
   | { status: "unknown" }
   | { status: "unavailable" }
 
-export type Health = { status: "ready" } | { status: "unavailable"; reasons: string[] }
+/** `isPartial`: some partition can be charged. */
+export type Health =
+  | { status: "ready" }
+  | { status: "unavailable"; reasons: string[]; isPartial: boolean }
 
 export async function readAccount(
   redis: RedisNodes,
@@ -51,28 +55,34 @@ export async function readHealth(
     isMemoryShort(partition: number): boolean
   },
 ): Promise<Health> {
+  const all = await Promise.all(
+    batchers.map(async (batcher, partition) => {
+      const reasons: string[] = []
+      if (!isConnected(partition)) reasons.push("Redis cannot be reached")
+      if (isMemoryShort(partition)) reasons.push("Redis is short of memory")
+      const state = batcher.state()
+      if (state !== "open") reasons.push(`partition ${partition} is ${state}`)
+      else if (!batcher.isCurrent()) reasons.push(`partition ${partition} is to be opened anew`)
+      return reasons.length > 0 ? reasons : await reasonsInRedis(redis, { openings, partition })
+    }),
+  )
+  const reasons = [...new Set(all.flat())]
+  if (reasons.length === 0) return { status: "ready" }
+  return { status: "unavailable", reasons, isPartial: all.some((each) => each.length === 0) }
+}
+
+async function reasonsInRedis(
+  redis: RedisNodes,
+  { openings, partition }: { openings: Openings; partition: number },
+): Promise<string[]> {
+  const asked = readMeta(redis, partition).catch(() => null)
+  const meta = await inTime(asked, { timeoutMs: HEALTH_READ_MS, late: null })
   const reasons: string[] = []
-  const partitions = batchers.map((_, partition) => partition)
-  if (!partitions.every(isConnected)) reasons.push("Redis cannot be reached")
-  if (partitions.some(isMemoryShort)) reasons.push("Redis is short of memory")
-  for (const [partition, batcher] of batchers.entries()) {
-    const state = batcher.state()
-    if (state !== "open") reasons.push(`partition ${partition} is ${state}`)
-    else if (!batcher.isCurrent()) reasons.push(`partition ${partition} is to be opened anew`)
+  if (meta === null) reasons.push(`partition ${partition} cannot be read from Redis`)
+  else if (meta.generation !== openings.current()?.generations[partition]) {
+    reasons.push(`partition ${partition} is fenced: Redis has generation ${meta.generation}`)
+  } else if (meta.written - meta.flushed >= UNFLUSHED_RECORDS_MAX) {
+    reasons.push(`partition ${partition}: Postgres is too far behind`)
   }
-  const opened = openings.current()
-  if (opened !== null && reasons.length === 0) {
-    const metas = await Promise.all(
-      batchers.map((_, partition) => readMeta(redis, partition).catch(() => null)),
-    )
-    for (const [partition, meta] of metas.entries()) {
-      if (meta === null) reasons.push(`partition ${partition} cannot be read from Redis`)
-      else if (meta.generation !== opened.generations[partition]) {
-        reasons.push(`partition ${partition} is fenced: Redis has generation ${meta.generation}`)
-      } else if (meta.written - meta.flushed >= UNFLUSHED_RECORDS_MAX) {
-        reasons.push(`partition ${partition}: Postgres is too far behind`)
-      }
-    }
-  }
-  return reasons.length === 0 ? { status: "ready" } : { status: "unavailable", reasons }
+  return reasons
 }

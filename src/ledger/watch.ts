@@ -77,8 +77,9 @@ export function watchRedis({
     if (isShort) short.add(node)
     else short.delete(node)
     const percent = Math.floor(100 * share)
-    if (isShort) log(`ALARM Redis uses ${percent} % of its maxmemory: charges are refused`)
-    else log(`Redis uses ${percent} % of its maxmemory: charges go on`)
+    const name = `Redis ${node.options.host}:${node.options.port}`
+    if (isShort) log(`ALARM ${name} uses ${percent} % of its maxmemory: charges are refused`)
+    else log(`${name} uses ${percent} % of its maxmemory: charges go on`)
   }
 }
 

@@ -41,5 +41,6 @@ export function createReadiness({ sql, ledger }: { sql: Sql; ledger: Pick<Ledger
 
 const silent: Health = {
   status: "unavailable",
+  isPartial: false,
   reasons: [`The ledger did not answer within ${READINESS_TIMEOUT_MS} ms.`],
 }

@@ -30,8 +30,8 @@ export async function drain(
     if (place.generation !== generation || place.entryNumber >= through) return place
     const entries = await readEntries(redis, place).catch(async (error: unknown) => {
       if (!(error instanceof BrokenStream)) throw error
-      const detail = `what follows is not taken: ${error.message}`
-      log(`ALARM partition ${partition}: ${detail}`)
+      const { message: detail } = error
+      log(`ALARM partition ${partition}: what follows is not taken: ${detail}`)
       await addIncident(sql, {
         ...{ partition, generation, kind: "stream_diverged", detail, records: null },
         ...{ fromEntry: place.entryNumber + 1, throughEntry: null },

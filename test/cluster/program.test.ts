@@ -52,6 +52,9 @@ test("the whole program on a Cluster: gateways with a user of their own, WAIT, a
   const [master] = cluster.masters
   await master?.kill()
   await eventually(() => load.isAnyRefused(), SLOW)
+  // Some accounts cannot be charged, and others can.
+  await eventually(async () => expect((await request("GET", "/readyz")).status).toBe(503))
+  expect((await request("GET", "/readyz?any")).status).toBe(200)
   // It comes back as the replica of what was its own; before that nobody acknowledges what is written.
   await eventually(async () => {
     const told = String(await cluster.masters[1]?.redis.call("CLUSTER", "NODES"))
