@@ -11,7 +11,8 @@ export type OverCharge = {
 
 /**
  * The charges and captures that one batch wrote, in a generation that is over and drained; null while
- * it is not. `afterRecords`: what was written before the batch was sent, so that little is searched.
+ * it is not. `afterRecords`, `throughRecords`: what was written before the batch was sent and by when it had
+ * been decided, so that little is searched.
  *
  * Callers may rely on: all of them, because nothing is written to a generation once it is over.
  */
@@ -23,9 +24,11 @@ export async function readOverBatch(
     slot: string
     number: number
     afterRecords: number
+    throughRecords?: number | undefined
   },
 ): Promise<OverCharge[] | null> {
   const { partition, generation, slot, number, afterRecords } = batch
+  const throughRecords = batch.throughRecords ?? null
   const [over] = await sql<{ lastRecords: string | null }[]>`
     select last_records as "lastRecords" from generations
     where partition = ${partition} and generation = ${generation}
@@ -36,7 +39,7 @@ export async function readOverBatch(
     from change_records r
     left join idempotency_results i on i.account_id = r.account_id and i.seq = r.seq
     where r.partition = ${partition} and r.position > ${afterRecords}
-      and r.position <= ${over.lastRecords}::bigint
+      and r.position <= least(${over.lastRecords}::bigint, ${throughRecords}::bigint)
       and r.slot = ${slot} and r.batch = ${number} and r.kind in ('charge', 'capture')
     order by r.position
   `

@@ -239,7 +239,7 @@ export function createBatcher(deps: BatcherDeps): Batcher {
       }
       await Bun.sleep(SETTLE_RETRY_MS)
     }
-    slot.settled(call.number, null)
+    slot.undone(order)
     log(`partition ${partition}: batch ${call.number} is revoked`)
     reopened()
   }

@@ -19,6 +19,8 @@ export type OverBatch = {
   number: number
   /** Records that were written before it was sent. */
   afterRecords: number
+  /** And once it had been revoked; absent: as many as the generation had at its end. */
+  throughRecords?: number | undefined
 }
 
 /** And under which opening. */

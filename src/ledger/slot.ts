@@ -11,7 +11,7 @@ import {
 import type { Batch } from "./batch.ts"
 import type { RedisNodes } from "./cluster.ts"
 import { readEntryId, readMeta } from "./meta.ts"
-import { type Openings, ofPartition } from "./opening.ts"
+import { type OpenedLedger, type Openings, ofPartition } from "./opening.ts"
 import { readSeen, type Seen } from "./outcomes.ts"
 import type { Past } from "./over.ts"
 import type { RevokeFile } from "./revokes.ts"
@@ -29,8 +29,9 @@ export type Slot = {
   /** Whether it was answered under the opening that this process knows; else that is still to come. */
   isCurrent(): boolean
   number(batch: Batch): Numbered
-  /** `reply`: where the batch was decided, and not revoked. */
-  settled(number: number, reply: Buffer | null): void
+  settled(number: number, reply: Buffer): void
+  /** Its revoke was carried out. */
+  undone(order: NumberedBatch): void
   /** Redis has lost batches: this opening is not believed any more. */
   doubt(): void
   /**
@@ -56,6 +57,14 @@ export type SlotDeps = {
   pressure: Pressure
 }
 
+/** `throughRecords`: written once it had been revoked. */
+type Revoked = NumberedBatch & { throughRecords?: number }
+
+/** Nothing of a batch that was revoked once stands any more, or it is told as lost what came after it. */
+const UNDONE: ReadonlySet<ScriptReply["status"]> = new Set([
+  ...(["revoked", "barred", "slot_closed", "ahead"] as const),
+])
+
 const UNSCRIPTED = { status: "unscripted" } as const
 const AHEAD = { status: "ahead" } as const
 
@@ -69,17 +78,19 @@ export function createSlot(deps: SlotDeps): Slot {
   let [opening, called, doubted] = [0, 0, 0]
   let last = 0
   let seen: Seen | null = null
+  /** Batches of this generation that were revoked, where Postgres may not know of it yet. */
+  const revoked: Revoked[] = []
   return {
     generation: () => place.generation,
     isCurrent,
     number: (batch) => ({ batch, number: last + 1, entryId: randomChars(8) }),
     settled(number, reply) {
       last = number
-      if (reply === null) return
       seen = readSeen(reply)
       // Another partition's slot may have heard first of a new opening: this one goes on under it.
       opening = called
     },
+    undone,
     doubt() {
       doubted = opening
     },
@@ -106,6 +117,8 @@ export function createSlot(deps: SlotDeps): Slot {
       if (nextOpening === opening) await past.doubt({ partition, opening })
       return false
     }
+    if (!(await undoAgain(opened))) return false
+    if (!isSame) revoked.splice(0)
     // The keeper learns what was seen before anything more is sent.
     if (isSame ? nextOpening !== opening : !(await isInStream())) await tellSeen(nextOpening)
     const reply = await sendOpenSlot(redis, opened, { ...next, seen: isSame ? seen : null })
@@ -122,6 +135,35 @@ export function createSlot(deps: SlotDeps): Slot {
     opening = nextOpening
     last = 0
     return true
+  }
+
+  /** What a Redis put back, and may have lost before it was flushed, is put back once more. */
+  async function undoAgain(opened: OpenedLedger): Promise<boolean> {
+    for (const order of [...revoked]) {
+      if (ofPartition(opened.generations, partition) !== order.generation) {
+        if (!(await past.takeBack(order))) return false
+      } else {
+        const { status } = await sendRevoke(redis, opened, order)
+        if (!UNDONE.has(status)) return false
+      }
+    }
+    return true
+  }
+
+  function undone(order: NumberedBatch): void {
+    last = order.number
+    const kept: Revoked = { ...order }
+    revoked.push(kept)
+    void noteFlushed(kept).catch(() => undefined)
+  }
+
+  /** What Postgres has of them cannot be lost any more. */
+  async function noteFlushed(kept: Revoked): Promise<void> {
+    const meta = await readMeta(redis, partition)
+    if (meta?.generation !== kept.generation) return
+    kept.throughRecords = meta.written
+    const open = revoked.filter(({ throughRecords = Infinity }) => throughRecords > meta.flushed)
+    revoked.splice(0, revoked.length, ...open)
   }
 
   function isCurrent(): boolean {

@@ -36,6 +36,8 @@ export type Journal = {
   intents: ReadonlyMap<string, Intent>
   /** Answers that nothing of the contract explains, each with how often. */
   strange: ReadonlyMap<string, number>
+  /** Nothing is to be put back any more: what a refusal says of an earlier attempt stays so. */
+  isQuiet: boolean
   open(intent: Pick<Intent, "kind" | "name" | "accountId">): Intent
   /** The record of a call that names no description of its own is found by this, too. */
   alias(name: string, intent: Intent): void
@@ -54,6 +56,7 @@ export function createJournal(): Journal {
   return {
     intents,
     strange,
+    isQuiet: false,
     open({ kind, name, accountId }) {
       const intent: Intent = { kind, name, accountId, class: "open", told: [], settle: null }
       intents.set(name, intent)

@@ -178,8 +178,10 @@ function takeCall(stage: Stage, intent: Intent, fate: Fate): boolean {
     stage.journal.done(intent, { chargeId, amountFen, seq: null, balanceAfterFen: null })
     return true
   }
+  // A revoke that is under way may put back what it speaks of: it is asked again when all is quiet.
   if (status === 409 && body.code === "already_charged") {
-    stage.journal.done(intent, null)
+    if (stage.journal.isQuiet) stage.journal.done(intent, null)
+    else stage.journal.unknown(intent)
     return true
   }
   // Its hold stands until its interface's time is over: who asks then may learn more.

@@ -11,9 +11,10 @@ import { isUp, type Site } from "./site.ts"
 
 const SETTLED_MS = 120_000
 
-/** Asks again under its key for each request without an answer; then waits until nothing moves any more. */
+/** When nothing moves any more, asks again under its key for each request without an answer. */
 export async function settle(site: Site, journal: Journal): Promise<void> {
-  await untilUp(site)
+  await untilQuiet(site)
+  journal.isQuiet = true
   const open = [...journal.intents.values()].filter((intent) => intent.class === "unknown")
   const asked = new Set(open.flatMap((intent) => intent.settle ?? []))
   for (const ask of asked) await ask()

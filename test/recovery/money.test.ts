@@ -4,10 +4,10 @@ import { fen } from "../../src/money.ts"
 import { keyed } from "../support/batches.ts"
 import { chargeOf } from "../support/details.ts"
 import { eventually } from "../support/eventually.ts"
-import { ready, startLedger, withLedger } from "../support/ledger.ts"
+import { ready, startLedger, withLedger, withStores } from "../support/ledger.ts"
 import { startRelay } from "../support/relay.ts"
 import { startStores } from "../support/stores.ts"
-import { pay, spent } from "./recovering.ts"
+import { pay, rollBack, save, spent } from "./recovering.ts"
 
 setDefaultTimeout(30_000)
 
@@ -98,6 +98,52 @@ describe("a batch that was answered 503 and whose generation ended before its re
       await t.stop()
       await relay.stop()
       await stores.stop()
+    })
+  }
+})
+
+describe("a batch that was answered 503 and revoked, where Redis has lost just that", () => {
+  for (const isFlushed of [false, true]) {
+    const where = isFlushed ? "in the record, when its generation is over" : "in Redis"
+    test(`is put back once more: ${where}`, async () => {
+      await withStores({}, async (stores) => {
+        const relay = await startRelay(stores.redisPort)
+        const redisUrl = relay.through(stores.redisUrl)
+        const t = await startLedger(stores, { redisUrl, flusher: false })
+        const flusher = await t.startFlusher()
+        const accountId = await t.openAccount({ balanceFen: 100 })
+        await t.books()
+        await flusher.stop()
+        const entries = () => t.redis.xlen("{p0}:1:stream")
+        const entriesBefore = await entries()
+        relay.holdReplies()
+        const charging = t.ledger.charge(chargeOf({ accountId, amountFen: fen(1) }))
+        await eventually(async () => (await entries()) > entriesBefore)
+        const charged = await save(t)
+        expect(await charging).toEqual({ status: "unavailable" })
+        relay.release()
+        await eventually(() => t.log.some((line) => line.endsWith("is revoked")))
+        relay.refuse()
+        await rollBack(t, charged)
+        if (isFlushed) {
+          const again = await t.startFlusher()
+          await eventually(async () => {
+            const [row] = await stores.sql`select 1 from change_records where kind = 'charge'`
+            return row !== undefined
+          })
+          await again.stop()
+          await t.redis.flushall()
+          await eventually(async () => (await generationOf(stores.sql)) === 2)
+        }
+        relay.accept()
+        await eventually(async () => (await t.ledger.health()).status === "ready")
+        const last = await t.startFlusher()
+        await eventually(async () => (await spent(t, accountId)) === 0)
+        await t.books()
+        await last.stop()
+        await t.stop()
+        await relay.stop()
+      })
     })
   }
 })
