@@ -11,8 +11,9 @@ import { describeSite, type Site, startSite } from "./site.ts"
 import { isClean, lineOf } from "./verdict.ts"
 
 /**
- * `npm run test:faults -- [--times N] [--only words] [--short] [--write]`: each fault many times, each
- * fault on stores of its own. Ends with 1 where something is not as it must be.
+ * `npm run test:faults -- [--times N] [--only words] [--short] [--shared] [--write]`: each fault many
+ * times, each fault on stores of its own, or all of them on the same. Ends with 1 where something is not
+ * as it must be.
  */
 
 const { values: options } = parseArgs({
@@ -20,6 +21,7 @@ const { values: options } = parseArgs({
     times: { type: "string", default: "10" },
     only: { type: "string", default: "" },
     short: { type: "boolean", default: false },
+    shared: { type: "boolean", default: false },
     write: { type: "boolean", default: false },
   },
 })
@@ -35,12 +37,14 @@ const skipped: string[] = []
 /** Each of them takes minutes. */
 const SLOW_TIMES = 2
 let failures = 0
+let site: Site | null = null
 
 console.log(`SEED=${seed}`)
 for (const fault of FAULTS.filter(({ name }) => name.includes(options.only))) {
   await tryOften(fault).catch((error: unknown) => fail(fault, error))
   if (options.write) write()
 }
+await leave()
 console.log(["", ...summary({ isWhole: true })].join("\n"))
 process.exit(failures === 0 && attempts.length > 0 ? 0 : 1)
 
@@ -55,19 +59,24 @@ function write(): void {
 }
 
 async function tryOften(fault: Fault): Promise<void> {
-  let site: Site | null = null
   for (let left = timesOf(fault); left > 0; left--) {
     site ??= await startSite()
-    const reason = fault.impossible?.(site) ?? null
+    const current = site
+    const reason = fault.impossible?.(current) ?? null
     if (reason !== null) {
       skipped.push(`${fault.name}: not tried, because ${reason}.`)
       break
     }
-    if (await tryOnce(site, fault)) continue
-    await site.stop()
-    site = null
+    if (!(await tryOnce(current, fault))) await leave()
   }
-  await site?.stop()
+  if (!options.shared) await leave()
+}
+
+/** The next one begins with stores of its own. */
+async function leave(): Promise<void> {
+  const left = site
+  site = null
+  await left?.stop()
 }
 
 /** The slow ones are tried less often. */
