@@ -4,6 +4,7 @@ import { readClock } from "../../db/queries/read-clock.ts"
 import type { RedisNodes } from "../ledger/cluster.ts"
 import { createExpirer } from "../ledger/expiry.ts"
 import type { Openings } from "../ledger/opening.ts"
+import { createPast } from "../ledger/over.ts"
 import { CLOCKS_APART_MS_MAX, EXPIRIES_PER_SWEEP_MAX } from "../limits.ts"
 
 type Expirer = ReturnType<typeof createExpirer>
@@ -21,8 +22,9 @@ type Deps = {
  * CLOCKS_APART_MS_MAX apart, one of them is wrong, and nothing expires (DESIGN section 4, "Time").
  */
 export function createExpiry({ redis, sql, openings, partitions, log }: Deps) {
+  const past = createPast({ redis, sql, openings })
   const expirers = Array.from({ length: partitions }, (_, partition) =>
-    createExpirer({ redis, openings, partition, log }),
+    createExpirer({ redis, openings, past, partition, log }),
   )
   let areApart = false
   return { sweep, stop }

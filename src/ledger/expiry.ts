@@ -10,18 +10,24 @@ import type { Past } from "./over.ts"
 import type { RevokeFile } from "./revokes.ts"
 import { decodeHoldKeys } from "./states.ts"
 
-type Deps = { redis: RedisNodes; openings: Openings; partition: number; log(message: string): void }
+type Deps = {
+  redis: RedisNodes
+  openings: Openings
+  past: Past
+  partition: number
+  log(message: string): void
+}
 
 /**
  * Voids the holds whose time is over, so that a gateway that died keeps nobody's money. It sends
  * them through a slot of its own, as gateways send theirs; the script compares the time again.
  */
-export function createExpirer({ redis, openings, partition, log }: Deps) {
+export function createExpirer({ redis, openings, past, partition, log }: Deps) {
   const batcher = createBatcher({
     ...{ redis, openings, partition, log },
     // A void that was not answered is found again by the next sweep.
     revokeFile: NO_FILE,
-    ...{ past: NO_PAST, pressure: NO_PRESSURE },
+    ...{ past, pressure: NO_PRESSURE },
     onBatch: () => undefined,
   })
   return { sweep, stop: batcher.stop }
@@ -64,11 +70,3 @@ const NO_FILE: RevokeFile = {
 
 /** Voids are not refused, and wait for no replica: one that was lost is found again. */
 const NO_PRESSURE: Pressure = { wait: { replicas: 0, timeoutMs: 0 }, isMemoryShort: () => false }
-
-/** Voids take nothing, so that nothing has to be taken back; gateways tell what was seen. */
-const NO_PAST: Past = {
-  takeBack: async () => true,
-  noteSeen: async () => undefined,
-  doubt: async () => undefined,
-  noteDiverged: async () => undefined,
-}

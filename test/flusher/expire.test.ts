@@ -2,9 +2,12 @@ import { expect, setDefaultTimeout, test } from "bun:test"
 import { connectSql } from "../../db/connection.ts"
 import { readOpening } from "../../db/queries/read-opening.ts"
 import { createExpiry } from "../../src/flusher/expire.ts"
+import type { AccountId } from "../../src/ids.ts"
 import { oneNode } from "../../src/ledger/cluster.ts"
+import { createLedger } from "../../src/ledger/ledger.ts"
 import { createOpenings } from "../../src/ledger/opening.ts"
 import { fen } from "../../src/money.ts"
+import { incidentsOf, rollBack, save } from "../recovery/recovering.ts"
 import { chargeOf } from "../support/details.ts"
 import { eventually } from "../support/eventually.ts"
 import { type TestLedger, withLedger } from "../support/ledger.ts"
@@ -55,6 +58,55 @@ test("while the clocks of Redis and Postgres are far apart no hold expires, and 
     await flusher.stop()
   })
 })
+
+test("where Redis lost what the sweep alone had seen, the loss is told, and holds expire again", async () => {
+  await withLedger({ flusher: false }, async (t) => {
+    const accountId = await t.openAccount({ balanceFen: 100 })
+    const openings = createOpenings(() => readOpening(t.stores.sql))
+    await openings.reload()
+    const expiry = createExpiry({
+      ...{ redis: oneNode(t.redis), sql: t.stores.sql, openings, partitions: 1 },
+      log: () => undefined,
+    })
+    const hold = async () => {
+      const charge = chargeOf({ accountId, amountFen: fen(40) })
+      const outcome = await t.ledger.hold({ ...charge, ttlMs: 1, isInternal: false })
+      return outcome.status === "held"
+    }
+    const expire = () =>
+      eventually(async () => {
+        await expiry.sweep()
+        expect(await t.ledger.readAccount(accountId)).toMatchObject({ account: { heldFen: 0 } })
+      })
+    await eventually(hold)
+    const saved = await save(t)
+    await payThroughAnother(t, accountId)
+    await expire()
+    await rollBack(t, saved)
+    await expire()
+    expect((await readOpening(t.stores.sql)).generations).toEqual([2])
+    expect((await incidentsOf(t)).map(({ kind }) => kind)).toContain("records_lost")
+    await eventually(hold)
+    await expire()
+    await expiry.stop()
+    const flusher = await t.startFlusher()
+    await t.books()
+    await flusher.stop()
+  })
+})
+
+/** A gateway that is gone afterwards, and has told nobody what it saw. */
+async function payThroughAnother(t: TestLedger, accountId: AccountId): Promise<void> {
+  const { redisUrl, sql, dataDir } = t.stores
+  const ledger = await createLedger({
+    ...{ redisUrl, sql, dataDir, onBatch: () => undefined, log: () => undefined },
+  })
+  await eventually(async () => {
+    const charged = await ledger.charge(chargeOf({ accountId, amountFen: fen(1) }))
+    return charged.status === "accepted"
+  })
+  await ledger.stop()
+}
 
 /** Whoever connects from then on is told by Postgres that it is an hour later. */
 async function putPostgresAhead({ stores }: TestLedger): Promise<() => Promise<void>> {
