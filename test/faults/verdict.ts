@@ -284,8 +284,10 @@ function tell(row: Row): string {
   return `${kind} ${accountId} ${seq} of ${amountFen} fen (${requestId ?? sourceId}, ${description})`
 }
 
+type Counts = Omit<Verdict, "lostCalls" | "lostFen" | "done" | "refused" | "reversed" | "findings">
+
 /** The one line of a run. */
-export function lineOf(verdict: Verdict): string {
+export function lineOf(verdict: Counts): string {
   const { lost, duplicated, phantom, refusedCharged, overdraft, unknown, resolved } = verdict
   const { detectedLoss, actualLoss } = verdict
   const loss =
