@@ -15,6 +15,8 @@ export type Exploration = {
 const ROUND = 4
 /** After so many a system is left, so that its stores stay small. */
 const OPERATIONS_PER_SYSTEM = 60_000
+/** So long a smaller scenario is looked for, once one has failed. */
+const SHRINK_MS = 240_000
 /** These are expected of no fault. */
 const ALARMS = /ALARM.*(drift|halted|cannot be applied|is missing|Redis has lost)/
 
@@ -32,6 +34,7 @@ export async function explore({
   let system: System | null = null
   let leftAt = 0
   let round = seed
+  let failedAt: number | null = null
   const property = fc.asyncProperty(scenario(shape), (scenario) => tryOnce(scenario))
   try {
     for (; tally.operations() < operations; round++) {
@@ -45,12 +48,16 @@ export async function explore({
   return tally
 
   async function tryOnce(scenario: Scenario): Promise<void> {
+    if (failedAt !== null && performance.now() - failedAt > SHRINK_MS) return
     system ??= await startModelSystem()
     try {
       await runScenario(system, scenario, tally)
       const alarms = system.log.filter((line) => ALARMS.test(line))
       if (alarms.length > 0) throw new Error(`alarms:\n${alarms.join("\n")}`)
     } catch (error) {
+      if (failedAt === null)
+        console.log(`SEED=${round} fails, and is made smaller: ${String(error)}`)
+      failedAt ??= performance.now()
       // What it has become may be the cause of the next failure: that begins anew.
       await leave()
       throw error

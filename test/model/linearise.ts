@@ -328,7 +328,9 @@ function keyOf({ account, at, pending, made }: Node, start: Account): string {
     if (start.holds.get(op) !== hold) parts.push(op, hold.state, hold.amountFen)
   }
   for (const [digest, result] of account.results) {
-    if (start.results.get(digest) !== result) parts.push(digest, result.by)
+    if (start.results.get(digest) === result) continue
+    const { by, answer } = result
+    parts.push(digest, by, String(answer.balanceFen), String(answer.heldFen))
   }
   for (const digest of start.results.keys()) {
     if (!account.results.has(digest)) parts.push(digest)

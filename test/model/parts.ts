@@ -63,17 +63,24 @@ export async function startPart(
 }
 
 export async function startGateway(env: Env, log: (line: string) => void): Promise<Gateway> {
-  const waiting = new Map<string, (answer: Answer | null) => void>()
+  type Settle = { resolve(answer: Answer | null): void; reject(error: Error): void }
+  const waiting = new Map<string, Settle>()
+  let isEnding = false
   let child = begin()
   await child.started
-  return { ask, apply, isReady, restart, replace, stop: () => child.end("input") }
+  return { ask, apply, isReady, restart, replace, stop }
 
   function begin(): Child {
-    return launch("gateway", env, { log, onAnswers: (answers) => answers.forEach(settle) })
+    const begun = launch("gateway", env, { log, onAnswers: (answers) => answers.forEach(settle) })
+    void begun.exited.then(() => {
+      if (isEnding) return
+      for (const { reject } of waiting.values()) reject(new Error("a gateway ended by itself"))
+    })
+    return begun
   }
 
   function settle([op, answer]: [string, Answer | null]): void {
-    waiting.get(op)?.(answer)
+    waiting.get(op)?.resolve(answer)
     waiting.delete(op)
   }
 
@@ -101,28 +108,32 @@ export async function startGateway(env: Env, log: (line: string) => void): Promi
 
   function answerTo(op: string): Promise<Answer | null> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${op} has no answer`)), ANSWER_MS)
-      waiting.set(op, (answer) => {
-        clearTimeout(timer)
-        resolve(answer)
-      })
+      waiting.set(op, { resolve, reject })
+      setTimeout(() => reject(new Error(`${op} has no answer`)), ANSWER_MS).unref()
     })
   }
 
-  async function restart(): Promise<void> {
-    await child.end("SIGKILL")
+  function restart(): Promise<void> {
+    return anew(() => child.end("SIGKILL"))
+  }
+
+  function replace(): Promise<void> {
+    child.send({ do: "stop" })
+    return anew(() => child.exited)
+  }
+
+  async function anew(end: () => Promise<unknown>): Promise<void> {
+    isEnding = true
+    await end()
     for (const op of waiting.keys()) settle([op, null])
+    isEnding = false
     child = begin()
     await child.started
   }
 
-  async function replace(): Promise<void> {
-    const before = child
-    before.send({ do: "stop" })
-    await before.exited
-    for (const op of waiting.keys()) settle([op, null])
-    child = begin()
-    await child.started
+  function stop(): Promise<void> {
+    isEnding = true
+    return child.end("input")
   }
 }
 
