@@ -18,7 +18,7 @@ import { hasScripts, noteOpen, openingOf, openNode } from "./nodes.ts"
 import { readPlace } from "./places.ts"
 import { type Claimed, fencePartition, recoverPartition } from "./recover.ts"
 import { refill } from "./refill.ts"
-import { requireStores } from "./requirements.ts"
+import { LedgerRefused, requireDurable, requireLedger } from "./requirements.ts"
 import type { Log, Stores } from "./stores.ts"
 
 /**
@@ -54,8 +54,12 @@ export async function startKeeper(settings: KeeperSettings): Promise<{ stop(): P
   let complaint = ""
   try {
     // Also where another process has opened the ledger: a start with wrong settings is refused.
-    await requireStores(sql, { nodes: redis.all(), partitions })
-    await openLedger(stores, settings)
+    await requireAll(redis.all(), log)
+    await requireLedger(sql, partitions)
+    await openLedger(stores, settings).catch((error: unknown) => {
+      if (error instanceof LedgerRefused || redis.all().length === 1) throw error
+      complain(messageOf(error))
+    })
   } catch (error) {
     await release()
     throw error
@@ -95,6 +99,16 @@ export async function startKeeper(settings: KeeperSettings): Promise<{ stop(): P
   }
 }
 
+/** Of a Cluster a master may be away: it is looked at when it is back, before it is opened. */
+async function requireAll(nodes: readonly Redis[], log: Log): Promise<void> {
+  for (const node of nodes) {
+    await requireDurable(node).catch((error: unknown) => {
+      if (error instanceof LedgerRefused || nodes.length === 1) throw error
+      log(`Redis ${node.options.host}:${node.options.port} cannot be asked: ${messageOf(error)}`)
+    })
+  }
+}
+
 /**
  * Answers true where it had to open, false where the ledger was open already. A node that cannot be asked
  * keeps no other closed: what it says is thrown at the end.
@@ -106,7 +120,7 @@ async function openLedger(stores: Stores, settings: KeeperSettings): Promise<boo
   return alone(settings.databaseUrl, async () => {
     const work = await findWork(stores, settings)
     if (work.nodes.size > 0) {
-      await requireStores(stores.sql, { nodes: work.nodes, partitions: settings.partitions })
+      await requireLedger(stores.sql, settings.partitions)
       await openNodes(stores, work.nodes, settings.log)
     }
     if (work.failure !== null) throw work.failure
@@ -198,6 +212,7 @@ async function openNodes(stores: Stores, nodes: ReadonlySet<Redis>, log: Log): P
   const failures: unknown[] = []
   for (const node of nodes) {
     try {
+      await requireDurable(node)
       const { claimed, opening } = await openIntact({ stores, node, distrusted, log })
       building.push(...claimed.map((each) => ({ claimed: each, opening })))
     } catch (error) {

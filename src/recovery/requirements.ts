@@ -5,12 +5,8 @@ import type { Stores } from "./stores.ts"
 /** The stores are not what they must be. The message is the sentence that the operator reads. */
 export class LedgerRefused extends Error {}
 
-/** Refuses stores that cannot hold money, and settings that are not those of this ledger. */
-export async function requireStores(
-  sql: Stores["sql"],
-  { nodes, partitions }: { nodes: Iterable<Redis>; partitions: number },
-): Promise<void> {
-  for (const node of nodes) await requireDurable(node)
+/** Refuses settings that are not those of this ledger; makes one where there is none. */
+export async function requireLedger(sql: Stores["sql"], partitions: number): Promise<void> {
   const inForce = await createLedgerRows(sql, partitions)
   if (inForce !== partitions) {
     throw new LedgerRefused(
@@ -20,7 +16,7 @@ export async function requireStores(
 }
 
 /** A Redis that may evict, or that forgets at a restart, cannot hold money (DESIGN section 7). */
-async function requireDurable(node: Redis): Promise<void> {
+export async function requireDurable(node: Redis): Promise<void> {
   const info = await node.info()
   const name = `Redis ${node.options.host}:${node.options.port}`
   const value = (field: string) => new RegExp(`^${field}:(.*?)\r?$`, "m").exec(info)?.[1] ?? ""

@@ -234,6 +234,31 @@ describe("a Redis Cluster", () => {
     expect((await readOpening(stores.sql)).generations).toEqual(generations)
   })
 
+  test("without a master and its replica is started, and charges what the others have", async () => {
+    const master = await masterOf(0)
+    const away = [master, await replicaOf(master)]
+    const gone = await partitionsOf(master)
+    for (const node of away) await node.kill()
+    const { redisUrl, databaseUrl, partitions, sql, dataDir } = stores
+    const quiet = { log: () => undefined }
+    const keeper = await startKeeper({ redisUrl, databaseUrl, partitions, ...quiet })
+    const third = await createLedger({ redisUrl, sql, dataDir, onBatch: () => undefined, ...quiet })
+    const load = startLoad([third], accounts)
+    for (const [partition, accountId] of accounts.entries()) {
+      if (!gone.includes(partition)) await eventually(() => accepts(load, accountId, 0))
+    }
+    expect(gone.some((partition) => accepts(load, accounts[partition] ?? fail(), 0))).toBe(false)
+    expect(await third.health()).toMatchObject({ status: "unavailable", isPartial: true })
+
+    for (const node of away) await node.restart()
+    await eventually(() => accounts.every((accountId) => accepts(load, accountId, 0)), SLOW)
+    await load.stop()
+    await third.stop()
+    await keeper.stop()
+    await Promise.all([ready(t.ledger), ready(second)])
+    expect(await verdictOf(load)).toMatchObject({ lost: 0, phantom: 0 })
+  })
+
   test("of which one node may evict is refused, and told which node it is", async () => {
     const node = await masterOf(0)
     await node.redis.config("SET", "maxmemory-policy", "allkeys-lru")
