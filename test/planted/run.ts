@@ -16,7 +16,7 @@ const { values: options } = parseArgs({ options: { only: { type: "string", defau
 const faults = FAULTS.filter(({ name }) => name.includes(options.only))
 /** What is planted into: whoever edits the working tree meanwhile changes nothing. */
 const tree = copyTree()
-process.on("exit", tree.remove)
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130))
 const red = await testsThatAreRed(faults.map(({ caughtBy }) => caughtBy))
 for (const [test, why] of red) console.log(`RED without a fault: ${test}\n        ${why}`)
 
