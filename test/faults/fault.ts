@@ -17,6 +17,8 @@ export type Fault = {
   longOutageMs?: readonly [number, number]
   /** It takes minutes, and is tried less often in the long form. */
   isSlow?: true
+  /** Its short form would be another fault's. */
+  isLongOnly?: true
   /** It has so many ways, one after the other: the long form tries each. */
   ways?: number
   /** What Redis had answered may be gone with it; then it must be told, to the record. */

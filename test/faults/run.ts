@@ -3,7 +3,7 @@ import { cpus } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { type Attempt, attempt } from "./attempt.ts"
-import { FAULTS } from "./catalogue/index.ts"
+import { FAULTS, SHORT_FAULTS } from "./catalogue/index.ts"
 import { chanceFrom, newSeed } from "./chance.ts"
 import type { Fault } from "./fault.ts"
 import { promptness, sumOf, table, tell } from "./report.ts"
@@ -40,7 +40,8 @@ let failures = 0
 let site: Site | null = null
 
 console.log(`SEED=${seed}`)
-for (const fault of FAULTS.filter(({ name }) => name.includes(options.only))) {
+const catalogue = options.short ? SHORT_FAULTS : FAULTS
+for (const fault of catalogue.filter(({ name }) => name.includes(options.only))) {
   await tryOften(fault).catch((error: unknown) => fail(fault, error))
   if (options.write) write()
 }

@@ -1,6 +1,6 @@
 import { readDrift } from "../../db/queries/read-drift.ts"
 import { audit, strikeAndHeal } from "./attempt.ts"
-import { FAULTS } from "./catalogue/index.ts"
+import { SHORT_FAULTS } from "./catalogue/index.ts"
 import { type Chance, chanceFrom, newSeed } from "./chance.ts"
 import type { Fault, Scene } from "./fault.ts"
 import { type Gauge, startGauge } from "./gauge.ts"
@@ -76,7 +76,7 @@ async function playRound(on: Site, chance: Chance, endsAt: number): Promise<Roun
     ...{ site: on, chance, load, isLong: false, evidence: [] },
     note: () => undefined,
   }
-  const possible = FAULTS.filter((fault) => (fault.impossible?.(on) ?? null) === null)
+  const possible = SHORT_FAULTS.filter((fault) => (fault.impossible?.(on) ?? null) === null)
   const struck: Fault[] = []
   try {
     while (struck.length < FAULTS_A_ROUND && performance.now() < endsAt) {

@@ -13,3 +13,6 @@ export const FAULTS: readonly Fault[] = [
   ...RESTORED_FAULTS,
   ...[...LOSS_FAULTS, ...RESOURCE_FAULTS, ...REDEMPTION_FAULTS],
 ]
+
+/** Those that have a short form. */
+export const SHORT_FAULTS = FAULTS.filter(({ isLongOnly }) => isLongOnly !== true)
