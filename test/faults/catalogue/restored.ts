@@ -1,5 +1,6 @@
 import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { connectSql } from "../../../db/connection.ts"
 import { oneNode } from "../../../src/ledger/cluster.ts"
 import { readMeta } from "../../../src/ledger/meta.ts"
 import type { Fault, Scene } from "../fault.ts"
@@ -87,11 +88,12 @@ function restored(name: string, { short, long }: Ages): Fault {
 }
 
 /** As a server does it that archives nothing: the files while it runs, then the log that mends them. */
-async function backUp({ postgres, sql, ground }: Site): Promise<string> {
+async function backUp({ postgres, ground }: Site): Promise<string> {
   const data = join(postgres.dir, "data")
   const copy = join(ground.dir, "postgres-backup")
   rmSync(copy, { recursive: true, force: true })
-  const session = await sql.reserve()
+  // A pool whose server was killed may never give a connection to be kept.
+  const session = connectSql(postgres.url, { max: 1, applicationName: "test backup" })
   try {
     await session`select pg_backup_start('test', true)`
     // Files that end meanwhile are the log's matter, too.
@@ -106,7 +108,7 @@ async function backUp({ postgres, sql, ground }: Site): Promise<string> {
     await run("cp", "-a", join(data, "pg_wal"), join(copy, "pg_wal"))
     writeFileSync(join(copy, "backup_label"), stopped.labelfile, { mode: 0o644 })
   } finally {
-    session.release()
+    await session.end({ timeout: 1 })
   }
   return copy
 }
