@@ -31,7 +31,8 @@ export async function runSeeds({
     if (isTraced) console.log(result.trace.join("\n"))
     if (failures.length > 0) show({ ...result, failures })
   }
-  return totals
+  const { user, system } = process.cpuUsage()
+  return { ...totals, cpuMs: (user + system) / 1_000 }
 }
 
 /** `setImmediate` of this process is that of the world. */
@@ -50,7 +51,7 @@ function turn(): Promise<void> {
 function totalsOf(result: Result, isFailing: boolean): Totals {
   const { seed, counts, events, virtualMs, faults } = result
   const failing = isFailing ? [seed] : []
-  return { ...counts, seeds: 1, faults: faults.length, events, virtualMs, failing }
+  return { ...counts, seeds: 1, faults: faults.length, events, virtualMs, cpuMs: 0, failing }
 }
 
 function show({ seed, failures, faults }: Result): void {

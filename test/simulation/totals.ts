@@ -9,14 +9,14 @@ const BOOKS = [
   // Records that Redis lost although it had answered them: as they were counted, and as it was.
   ...(["unknown", "resolved", "detectedLoss", "actualLoss"] as const),
 ]
-const COUNTED = [...BOOKS, "seeds", "faults", "events", "virtualMs"] as const
+const COUNTED = [...BOOKS, "seeds", "faults", "events", "virtualMs", "cpuMs"] as const
 
 export const NO_COUNTS: Counts = {
   ...{ requests: 0, lost: 0, duplicated: 0, phantom: 0, refusedCharged: 0, overdraft: 0 },
   ...{ unknown: 0, resolved: 0, detectedLoss: 0, actualLoss: 0 },
 }
 export const NO_TOTALS: Totals = {
-  ...{ ...NO_COUNTS, seeds: 0, faults: 0, events: 0, virtualMs: 0 },
+  ...{ ...NO_COUNTS, seeds: 0, faults: 0, events: 0, virtualMs: 0, cpuMs: 0 },
   failing: [],
 }
 
@@ -44,12 +44,12 @@ export function printTotals(
   totals: Totals,
   { from, elapsedMs }: { from: number; elapsedMs: number },
 ): void {
-  const { seeds, requests, faults, events, virtualMs, failing } = totals
-  const perMinute = Math.round((60_000 * seeds) / elapsedMs)
+  const { seeds, requests, faults, events, virtualMs, cpuMs, failing } = totals
+  const perMinute = (ms: number) => Math.round((60_000 * seeds) / ms)
   const hours = (virtualMs / 3_600_000).toFixed(1)
   console.log(lineOf(totals))
   console.log(
-    `seeds ${from} to ${from + seeds - 1}: ${requests} requests, ${faults} faults, ${events} events in ${hours} hours of their own; ${perMinute} seeds a minute`,
+    `seeds ${from} to ${from + seeds - 1}: ${requests} requests, ${faults} faults, ${events} events in ${hours} hours of their own; ${perMinute(elapsedMs)} seeds a minute, ${perMinute(cpuMs)} in a minute of a core`,
   )
   if (failing.length > 0) console.log(`FAILED: seeds ${failing.join(", ")}`)
 }
