@@ -75,6 +75,7 @@ export function audit(world: World, log: CallerLog): Counts {
       const { partition, generation, kind, fromEntry, throughEntry } = incident
       if (partition !== entry.partition || generation !== entry.generation) return false
       const isWithin = (fromEntry ?? 0) <= entry.number && entry.number <= (throughEntry ?? 0)
+      if (!isCountExact && kind === "redis_lost") return true
       const isRange = isWithin || !isCountExact
       return kind === "stream_diverged" || (kind === "records_lost" && isRange)
     })
