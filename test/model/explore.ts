@@ -1,4 +1,5 @@
 import fc from "fast-check"
+import { auditBooks } from "../../src/reconcile/audit.ts"
 import { type Scenario, type Shape, scenario } from "./operations.ts"
 import { type System, startModelSystem } from "./system.ts"
 import { createTally, type Tally } from "./tally.ts"
@@ -17,6 +18,8 @@ const ROUND = 4
 const OPERATIONS_PER_SYSTEM = 60_000
 /** So long a smaller scenario is looked for, once one has failed. */
 const SHRINK_MS = 240_000
+/** A system that is sound is so by then. */
+const SOUND_MS = 3_000
 /** These are expected of no fault. */
 const ALARMS = /ALARM.*(drift|halted|cannot be applied|is missing|Redis has lost)/
 
@@ -52,14 +55,13 @@ export async function explore({
     system ??= await startModelSystem()
     try {
       await runScenario(system, scenario, tally)
-      const alarms = system.log.filter((line) => ALARMS.test(line))
-      if (alarms.length > 0) throw new Error(`alarms:\n${alarms.join("\n")}`)
+      requireQuiet(system)
     } catch (error) {
       if (failedAt === null)
         console.log(`SEED=${round} fails, and is made smaller: ${String(error)}`)
       failedAt ??= performance.now()
       // What it has become may be the cause of the next failure: that begins anew.
-      await leave()
+      if (!(await isSound(system))) await leave()
       throw error
     }
   }
@@ -87,6 +89,24 @@ export async function explore({
       [`SEED=${round} finds it again; shrunk ${numShrinks} times to`, ...steps, cause].join("\n"),
     )
   }
+}
+
+/** Nothing but the accounts that have failed shows that they did. */
+async function isSound(system: System): Promise<boolean> {
+  try {
+    await system.recovered(SOUND_MS)
+    await system.flushed(SOUND_MS)
+    requireQuiet(system)
+    const { sql, nodes: redis, partitions } = system
+    return (await auditBooks({ sql, redis, partitions })).findings.length === 0
+  } catch {
+    return false
+  }
+}
+
+function requireQuiet({ log }: System): void {
+  const alarms = log.filter((line) => ALARMS.test(line))
+  if (alarms.length > 0) throw new Error(`alarms:\n${alarms.join("\n")}`)
 }
 
 type Ending = fc.RunDetails<[Scenario]>

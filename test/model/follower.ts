@@ -68,7 +68,7 @@ export function createFollower({
         throw new Error(tellStory([...(stories[place] ?? []), story], { ...order, differences }))
       }
       stories[place]?.push(story)
-      owner.account = timed(order.end, outcomes, found)
+      owner.account = order.end
     }
     return outcomes
   }
@@ -120,7 +120,8 @@ export function createFollower({
       [...found.holds].flatMap(([name, hold]) => {
         const op = opOfName.get(name)
         if (op === undefined || !name.startsWith(id.slice("acct_".length))) return []
-        return [[op, { name, state: stateOf(hold), amountFen: hold?.amountFen ?? 0 }] as const]
+        const { amountFen = 0, expiresAtMs = null } = hold ?? {}
+        return [[op, { name, state: stateOf(hold), amountFen, expiresAtMs }] as const]
       }),
     )
     const results: Look["results"] = new Map(
@@ -148,22 +149,6 @@ export function createFollower({
     const isOrdered = order?.kind === kind && (record.sourceId ?? "") === order.cause
     if (!isOrdered) throw new Error(`nobody ordered ${JSON.stringify(record)}`)
     return [{ ...made, kind: order.kind, cause: order.cause }]
-  }
-
-  /** When a hold ends whose answer was lost, the model is told. */
-  function timed(account: Account, outcomes: Map<string, Outcome>, found: Found): Account {
-    const isUnknown = (op: string) => typeof outcomes.get(op) === "string"
-    const endOf = (op: string) => found.holds.get(nameOfOp.get(op) ?? "")?.expiresAtMs
-    const holds = [...account.holds].map(([op, hold]): [string, Hold] => {
-      const expiresAtMs = isUnknown(op) ? (endOf(op) ?? hold.expiresAtMs) : hold.expiresAtMs
-      return [op, { ...hold, expiresAtMs }]
-    })
-    const results = new Map(account.results)
-    for (const [digest, { answer, ...result }] of results) {
-      const expiresAtMs = isUnknown(result.by) && "expiresAtMs" in answer && endOf(result.by)
-      if (expiresAtMs) results.set(digest, { ...result, answer: { ...answer, expiresAtMs } })
-    }
-    return { ...account, holds: new Map(holds), results }
   }
 }
 

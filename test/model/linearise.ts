@@ -36,9 +36,10 @@ export type Look = Pick<
   "balanceFen" | "heldFen" | "seq" | "instruction" | "authVersion"
 > & {
   /** By the operation that made them; those whose names are known. */
-  holds: ReadonlyMap<string, Pick<Hold, "state" | "amountFen"> & { name: string }>
+  holds: ReadonlyMap<string, Seen>
   results: ReadonlyMap<string, Stored>
 }
+export type Seen = Pick<Hold, "state" | "amountFen"> & { name: string; expiresAtMs: number | null }
 export type Stored = Pick<Result, "state" | "fingerprint"> & {
   hold: string | null
   seq: number
@@ -145,8 +146,7 @@ function takeUnknown(
   history: History,
 ): Node[] {
   const undecided = advance(node, lane, {})
-  const record = history.records[node.made]
-  const nowMs = record?.cause === causeOf(request) ? record.atMs : history.fromMs
+  const nowMs = whenOf(request, node.made, history)
   const { account, answer, movement, told } = decide(node.account, request, nowMs)
   const before = node.pending.flat().find((one) => one.request.op === told)
   if (before !== undefined) {
@@ -162,6 +162,16 @@ function takeUnknown(
   const decided = advance(node, lane, { account, movement, pending })
   if (trace === "certain") return [decided]
   return trace === "likely" ? [decided, undecided] : [undecided, decided]
+}
+
+/** When it was decided, as far as its record says that, or the hold that it made. */
+function whenOf(request: Request, made: number, { records, look, fromMs }: History): number {
+  if (request.verb === "hold") {
+    const { expiresAtMs = null } = look.holds.get(request.op) ?? {}
+    return expiresAtMs === null ? fromMs : expiresAtMs - request.ttlMs
+  }
+  const record = records[made]
+  return record?.cause === causeOf(request) ? record.atMs : fromMs
 }
 
 /** Whether what was not answered has left something that shows that it was decided. */

@@ -24,9 +24,9 @@ export type System = {
   /** Strikes, and begins what is needed for the system to recover by itself. */
   strike(fault: Fault): Promise<void>
   /** Until charges are decided again, and nothing of a batch before is under way. */
-  recovered(): Promise<void>
+  recovered(timeoutMs?: number): Promise<void>
   /** Until Postgres has all that Redis wrote. */
-  flushed(): Promise<void>
+  flushed(timeoutMs?: number): Promise<void>
   /** What the parts have logged. */
   log: readonly string[]
   stop(): Promise<void>
@@ -44,7 +44,7 @@ export type Fault =
 const PARTITIONS = 2
 /** Longer than a batch may take. */
 const LATE_MS = 280
-const RECOVERY = { timeoutMs: 20_000 }
+const RECOVERY_MS = 20_000
 
 export async function startModelSystem(): Promise<System> {
   const dir = mkdtempSync(join(tmpdir(), "fengate-model-"))
@@ -136,11 +136,14 @@ export async function startModelSystem(): Promise<System> {
     await server.start()
   }
 
-  async function recovered(): Promise<void> {
-    await eventually(async () => {
-      const ready = await Promise.all(gateways.map((gateway) => gateway.isReady()))
-      return ready.every((is) => is) && leftovers(dataDir) === 0 && (await isOpen())
-    }, RECOVERY)
+  async function recovered(timeoutMs = RECOVERY_MS): Promise<void> {
+    await eventually(
+      async () => {
+        const ready = await Promise.all(gateways.map((gateway) => gateway.isReady()))
+        return ready.every((is) => is) && leftovers(dataDir) === 0 && (await isOpen())
+      },
+      { timeoutMs },
+    )
   }
 
   /** The generations that Postgres knows of are those that Redis runs. */
@@ -150,14 +153,17 @@ export async function startModelSystem(): Promise<System> {
     return metas.every((meta, partition) => meta?.generation === generations[partition])
   }
 
-  async function flushed(): Promise<void> {
-    await eventually(async () => {
-      for (const { partition, generation, entryNumber } of await readWatermarks(sql)) {
-        const meta = await readMeta(nodes, partition)
-        if (meta?.generation !== generation || meta.entryNumber !== entryNumber) return false
-      }
-      return true
-    }, RECOVERY)
+  async function flushed(timeoutMs = RECOVERY_MS): Promise<void> {
+    await eventually(
+      async () => {
+        for (const { partition, generation, entryNumber } of await readWatermarks(sql)) {
+          const meta = await readMeta(nodes, partition)
+          if (meta?.generation !== generation || meta.entryNumber !== entryNumber) return false
+        }
+        return true
+      },
+      { timeoutMs },
+    )
   }
 
   async function stop(): Promise<void> {
