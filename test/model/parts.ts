@@ -156,9 +156,14 @@ function launch(
   started.catch(() => undefined)
   return { started, send, end, exited: followed.then(() => child.exited) }
 
+  /** One that dies does not get it: whoever waits for its answer is told so. */
   function send(order: ToGateway): void {
-    void child.stdin.write(`${JSON.stringify(order)}\n`)
-    void child.stdin.flush()
+    write(order).catch(() => undefined)
+  }
+
+  async function write(order: ToGateway): Promise<void> {
+    await child.stdin.write(`${JSON.stringify(order)}\n`)
+    await child.stdin.flush()
   }
 
   /** Whatever it had written before is read. */
