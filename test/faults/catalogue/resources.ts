@@ -1,5 +1,7 @@
 import { programOnPath } from "../../../src/embedded/processes.ts"
+import { eventually } from "../../support/eventually.ts"
 import type { Fault, Scene } from "../fault.ts"
+import type { RedisNode } from "../servers.ts"
 import type { Site } from "../site.ts"
 
 /** What a server needs of its machine: disk, memory, a disk that obeys, a clock. */
@@ -15,10 +17,20 @@ const redisDiskFull: Fault = {
     site.ground.fill(node.dir, 4_096 * chance.between(1, 20))
     return async () => {
       site.ground.widen(node.dir)
-      await node.start()
+      await untilItStays(node)
     }
   },
 }
+
+/** It may be about to end still, of what it could not write before. */
+async function untilItStays(node: RedisNode): Promise<void> {
+  for (let times = 2; times > 0; times--) {
+    await Bun.sleep(END_MS)
+    await node.start()
+    await eventually(async () => (await node.client.ping()) === "PONG", { timeoutMs: 20_000 })
+  }
+}
+const END_MS = 250
 
 const postgresDiskFull: Fault = {
   name: "disk full for Postgres",
@@ -108,7 +120,8 @@ const clockSteps = ([1, -1] as const).map(
     outageMs: [600, 1_200],
     async strike({ site, chance, isLong, note }) {
       const { clock } = site
-      const seconds = isLong ? chance.pick([3, 40, 3_600, 100_000]) : chance.between(3, 15)
+      // Less than the day for which results of requests with a key are kept.
+      const seconds = isLong ? chance.pick([3, 40, 3_600, 80_000]) : chance.between(3, 15)
       clock?.shift(direction * seconds * 1_000)
       note(`${seconds} s`)
       return async () => clock?.shift(0)
