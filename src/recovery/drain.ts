@@ -25,6 +25,7 @@ export async function drain(
   log: Log,
 ): Promise<StreamPlace> {
   const chainKeys = createChainKeys((accountIds) => loadChainKeys(sql, accountIds))
+  const months = new Set<string>()
   for (;;) {
     const place = await readPlace(sql, partition)
     if (place.generation !== generation || place.entryNumber >= through) return place
@@ -39,7 +40,12 @@ export async function drain(
       return []
     })
     if (entries.length === 0) return place
-    for (const { atMs } of entries) await ensureMonth(sql, atMs)
+    for (const { atMs } of entries) {
+      const month = new Date(atMs).toISOString().slice(0, 7)
+      if (months.has(month)) continue
+      await ensureMonth(sql, atMs)
+      months.add(month)
+    }
     await flushBatch(sql, composeFlush(place, entries, await chainKeys.of(entries)))
   }
 }

@@ -44,7 +44,7 @@ const RECOVERY_STEPS: readonly Step[] = [
   { name: "marking it open", text: "set is_open = true", relay: "toPostgres" },
 ]
 const MOMENTS: readonly Moment[] = ["request", "reply"]
-const HIT_MS_MAX = 6_000
+const HIT_MS_MAX = 15_000
 
 /** Somebody takes a step, and somebody dies of it. */
 type Work = {
