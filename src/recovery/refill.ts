@@ -39,10 +39,13 @@ export async function refill(
   return await finishIfFilled(stores, partition, log)
 }
 
-/** A generation that is over has an end; the one that runs is the flusher's again, from there on. */
+/**
+ * A generation that is over has an end; the one that runs is the flusher's again, from there on. What was
+ * written and not flushed is filled up too: a code may have been redeemed there, which must count as such.
+ */
 function throughOf({ partition, generation }: Watermark, meta: Meta) {
   if (generation < meta.generation) return { partition, generation }
-  return { partition, generation, through: meta.entryFlushed }
+  return { partition, generation, through: meta.entryNumber }
 }
 
 /** Once Postgres has what it had told Redis, the account plane may go on. */
