@@ -101,6 +101,28 @@ describe("a Postgres that was restored to an earlier moment", () => {
     })
   })
 
+  test("before a redemption that was not flushed yet: it counts as redeemed all the same", async () => {
+    await withStores({}, async (stores) => {
+      const t = await startLedger(stores, { flusher: false })
+      const flusher = await t.startFlusher()
+      const accountId = await t.openAccount({ balanceFen: 100 })
+      await t.books()
+      const restore = await keepPostgres(t)
+      await pay(t, accountId)
+      await t.books()
+      await flusher.stop()
+      await t.instruct(accountId, { kind: "redemption", amountFen: 40 })
+      await t.ledger.applyPending(accountId)
+      await restore()
+      await eventually(async () => (await t.ledger.isRecordBehind().catch(() => "")) === "level")
+      expect(await stores.sql`select 1 from redemptions where amount_fen = 40`).toHaveLength(1)
+      const again = await t.startFlusher()
+      await t.books()
+      await again.stop()
+      await t.stop()
+    })
+  })
+
   test("before the generation that Redis runs: finds its way from one stream to the next", async () => {
     await withLedger({}, async (t) => {
       const accountId = await t.openAccount({ balanceFen: 100 })
