@@ -5,7 +5,10 @@ import { statSync } from "node:fs"
  * output of the files that fail, and ends with the sum of both.
  */
 
-const SHARDS = 2
+const WORKERS = 2
+/** So many that the workers end at about the same time, so few that starting servers is no matter. */
+const SHARES = 12
+const LONG = ["test/faults/", "test/model/", "test/cluster/", "test/simulation/", "test/instances"]
 /** Real servers on a busy machine: a test that hangs is told from one that is slow. */
 const TIMEOUT_MS = 30_000
 const ROOT = Bun.fileURLToPath(new URL("..", import.meta.url))
@@ -13,7 +16,8 @@ const ROOT = Bun.fileURLToPath(new URL("..", import.meta.url))
 type Result = { passed: number; failed: number; output: string; crash: string | null }
 
 const files = filesMatching(process.argv.slice(2))
-const results = await Promise.all(intoShards(files).map(runShard))
+const shares = intoShares(files)
+const results = (await Promise.all(Array.from({ length: WORKERS }, () => work(shares)))).flat()
 for (const { output, crash } of results) {
   for (const section of failingSections(output)) console.log(section)
   if (crash !== null) console.log(`${output}\n${crash}`)
@@ -30,25 +34,33 @@ function filesMatching(filters: readonly string[]): string[] {
     .toSorted((a, b) => sizeOf(b) - sizeOf(a))
 }
 
-/** The larger a file, the longer it takes, roughly: each goes to the shard with the least so far. */
-function intoShards(sorted: readonly string[]): string[][] {
-  const shards = Array.from({ length: SHARDS }, () => ({ size: 0, files: [] as string[] }))
-  for (const file of sorted) {
-    const [least] = shards.toSorted((a, b) => a.size - b.size)
-    if (least === undefined) continue
-    least.files.push(file)
-    least.size += sizeOf(file)
+/** Those that take a minute and more come first, each by itself; then the others, some at a time. */
+function intoShares(sorted: readonly string[]): string[][] {
+  const isLong = (file: string) => LONG.some((part) => file.startsWith(part))
+  const shares: string[][] = Array.from({ length: SHARES }, () => [])
+  for (const [i, file] of sorted.filter((each) => !isLong(each)).entries()) {
+    shares[i % SHARES]?.push(file)
   }
-  return shards.map((shard) => shard.files).filter((shard) => shard.length > 0)
+  const long = sorted.filter(isLong).map((file) => [file])
+  return [...long, ...shares.filter((share) => share.length > 0)]
+}
+
+/** Takes the next share when it is done with one. */
+async function work(shares: string[][]): Promise<Result[]> {
+  const done: Result[] = []
+  for (let next = shares.shift(); next !== undefined; next = shares.shift()) {
+    done.push(await runShare(next))
+  }
+  return done
 }
 
 function sizeOf(file: string): number {
   return statSync(`${ROOT}${file}`).size
 }
 
-async function runShard(shard: readonly string[]): Promise<Result> {
+async function runShare(share: readonly string[]): Promise<Result> {
   const bun = [process.execPath, "test", `--timeout=${TIMEOUT_MS}`]
-  const command = [...bun, ...shard.map((file) => `./${file}`)]
+  const command = [...bun, ...share.map((file) => `./${file}`)]
   const child = Bun.spawn(command, {
     cwd: ROOT,
     stdin: "ignore",
@@ -68,10 +80,10 @@ async function runShard(shard: readonly string[]): Promise<Result> {
   const signal = child.signalCode === null ? `code ${code}` : child.signalCode
   return {
     passed,
-    // An error outside of a test, or a crash of the whole shard, is a failure as well.
+    // An error outside of a test, or a crash of the whole process, is a failure as well.
     failed: failed + errors + (isCrash && errors === 0 ? 1 : 0),
     output,
-    crash: isCrash ? `A test process ended with ${signal}: ${shard.join(" ")}` : null,
+    crash: isCrash ? `A test process ended with ${signal}: ${share.join(" ")}` : null,
   }
 }
 

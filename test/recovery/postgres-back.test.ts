@@ -1,13 +1,23 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import { readOpening } from "../../db/queries/read-opening.ts"
+import { readMeta } from "../../src/ledger/meta.ts"
 import { startKeeper } from "../../src/recovery/keeper.ts"
 import { eventually } from "../support/eventually.ts"
-import { startLedger, withLedger, withStores } from "../support/ledger.ts"
+import { startLedger, type TestLedger, withLedger, withStores } from "../support/ledger.ts"
 import { incidentsOf, keepPostgres, pay, spent } from "./recovering.ts"
 
 setDefaultTimeout(30_000)
 
 /** A Postgres that was restored to minutes ago is filled up again from Redis, and never the other way round. */
+
+/** Postgres has everything, and Redis was told of it: that is how it knows that a restored one lacks something. */
+async function told(t: TestLedger): Promise<void> {
+  await t.books()
+  await eventually(async () => {
+    const meta = await readMeta(t.nodes, 0)
+    return meta !== null && meta.entryFlushed === meta.entryNumber
+  })
+}
 
 describe("a Postgres that was restored to an earlier moment", () => {
   test("while everything runs: gets all records again, and charges go on", async () => {
@@ -17,7 +27,7 @@ describe("a Postgres that was restored to an earlier moment", () => {
       await t.books()
       const restore = await keepPostgres(t)
       for (let n = 0; n < 5; n++) await pay(t, accountId)
-      await t.books()
+      await told(t)
       await restore()
       for (let n = 0; n < 3; n++) await pay(t, accountId)
       await eventually(async () => (await t.ledger.isRecordBehind().catch(() => "")) === "level")
@@ -34,7 +44,7 @@ describe("a Postgres that was restored to an earlier moment", () => {
       const restore = await keepPostgres(t)
       await t.redis.script("FLUSH")
       for (let n = 0; n < 3; n++) await pay(t, accountId)
-      await t.books()
+      await told(t)
       expect((await readOpening(t.stores.sql)).openings).toEqual([2])
       await t.stopKeeper()
       await restore()
@@ -82,7 +92,7 @@ describe("a Postgres that was restored to an earlier moment", () => {
       await t.ledger.applyPending(known)
       const unknown = await t.openAccount({ balanceFen: 100 })
       await pay(t, unknown)
-      await t.books()
+      await told(t)
       await restore()
       await eventually(async () => (await t.ledger.isRecordBehind().catch(() => "")) === "level")
       await pay(t, unknown)
@@ -109,7 +119,7 @@ describe("a Postgres that was restored to an earlier moment", () => {
       await t.books()
       const restore = await keepPostgres(t)
       await pay(t, accountId)
-      await t.books()
+      await told(t)
       await flusher.stop()
       await t.instruct(accountId, { kind: "redemption", amountFen: 40 })
       await t.ledger.applyPending(accountId)
@@ -129,11 +139,11 @@ describe("a Postgres that was restored to an earlier moment", () => {
       await t.books()
       const restore = await keepPostgres(t)
       await pay(t, accountId)
-      await t.books()
+      await told(t)
       await t.redis.set("{p0}:meta", "")
       await t.redis.del("{p0}:meta")
       await pay(t, accountId)
-      await t.books()
+      await told(t)
       expect((await readOpening(t.stores.sql)).generations).toEqual([2])
       await restore()
       await eventually(async () => (await t.ledger.isRecordBehind().catch(() => "")) === "level")
@@ -150,7 +160,7 @@ describe("a Postgres that was restored to an earlier moment", () => {
       await t.books()
       const restore = await keepPostgres(t)
       for (let n = 0; n < 5; n++) await pay(t, accountId)
-      await t.books()
+      await told(t)
       await t.redis.xtrim("{p0}:1:stream", "MINID", "1-5")
       await restore()
       await eventually(() => t.log.some((line) => line.includes("restore a later backup")))
