@@ -1,11 +1,12 @@
 import { statSync } from "node:fs"
 
 /**
- * `npm test [part of a file name]...`: runs the test files in two processes at once, shows the
+ * `npm test [part of a file name]...`: runs the test files in three processes at once, shows the
  * output of the files that fail, and ends with the sum of both.
  */
 
-const WORKERS = 2
+/** Half of their time tests wait for servers: so many keep two cores busy. */
+const WORKERS = 3
 /** So many that the workers end at about the same time, so few that starting servers is no matter. */
 const SHARES = 12
 const LONG = ["test/faults/", "test/model/", "test/cluster/", "test/simulation/", "test/instances"]
