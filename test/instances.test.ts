@@ -7,6 +7,7 @@ import { oneNode } from "../src/ledger/cluster.ts"
 import { connected, connectRedis } from "../src/ledger/redis.ts"
 import { auditBooks } from "../src/reconcile/audit.ts"
 import { createPlaces } from "./embedded/places.ts"
+import { untilDecided } from "./gateway/calls.ts"
 import { newDeveloper } from "./support/developer.ts"
 import { eventually } from "./support/eventually.ts"
 import { runProgram } from "./support/program.ts"
@@ -59,7 +60,9 @@ test("two instances share stores: exact money, and a revocation at one is instan
     request("POST", "/v1/charges", { token: developer.key, body: { interface: "user.login" } })
 
   const answers = await Promise.all(
-    Array.from({ length: 2_000 }, (_, i) => chargeAt(i % 2 === 0 ? here : there)),
+    Array.from({ length: 2_000 }, (_, i) =>
+      untilDecided(() => chargeAt(i % 2 === 0 ? here : there)),
+    ),
   )
   const count = (status: number) => answers.filter((answer) => answer.status === status).length
   expect([count(200), count(402)]).toEqual([1_000, 1_000])
