@@ -19,6 +19,7 @@ import {
 import { createChainKeys, type LoadChainKeys } from "./chain-keys.ts"
 import { composeFlush, type FlushPlace } from "./compose.ts"
 import { describe, isBroken } from "./failures.ts"
+import { createMonths } from "./months.ts"
 import { type Entry, entriesOfFlush, OtherStream, readEntries } from "./read-entries.ts"
 import { createYielding } from "./yielding.ts"
 
@@ -77,7 +78,7 @@ export function startFlusher(deps: FlusherDeps): Flusher {
   let isStopping = false
   let isDone = false
   let wake: () => void = () => undefined
-  const months = new Set<string>()
+  const months = createMonths((atMs) => within(record.ensureMonth(atMs), FLUSH))
   const yielding = createYielding()
   const chainKeys = createChainKeys((ids) => within(record.loadChainKeys(ids), FLUSH))
   let entriesMax = FLUSH_ENTRIES_MAX
@@ -122,7 +123,7 @@ export function startFlusher(deps: FlusherDeps): Flusher {
       if (meta !== null && meta.entryFlushed < place.entryNumber) await tell(place, [])
       return place
     }
-    await ensureMonths(entries)
+    await months.ensure(entries)
     const isBehind = flush.recordCount >= FLUSH_RECORDS_FULL
     const writing = within(record.flush(flush), FLUSH)
     if (isBehind) prepare({ ...place, ...flush.to })
@@ -184,15 +185,6 @@ export function startFlusher(deps: FlusherDeps): Flusher {
     return null
   }
 
-  async function ensureMonths(entries: readonly Entry[]): Promise<void> {
-    for (const { atMs } of entries) {
-      const month = new Date(atMs).toISOString().slice(0, 7)
-      if (months.has(month)) continue
-      await within(record.ensureMonth(atMs), FLUSH)
-      months.add(month)
-    }
-  }
-
   /** Meta learns how far Postgres is; failing to tell it costs nothing, the next flush tells more. */
   async function tell(place: FlushPlace, entries: readonly Entry[]): Promise<void> {
     if (tailOf !== place.generation) tail = []
@@ -233,7 +225,6 @@ export function startFlusher(deps: FlusherDeps): Flusher {
 
   async function recover(error: unknown): Promise<void> {
     const reason = describe(error)
-    // A Postgres that was restored may have fewer months.
     months.clear()
     if (isBroken(error)) return halt(reason, { isNoted: false })
     // Once it is past where Postgres ends, nobody else sees it.

@@ -5,6 +5,7 @@ import { loadChainKeys } from "../../db/queries/load-chain-keys.ts"
 import type { Watermark } from "../../db/queries/read-watermarks.ts"
 import { createChainKeys } from "../flusher/chain-keys.ts"
 import { composeFlush } from "../flusher/compose.ts"
+import { createMonths } from "../flusher/months.ts"
 import { BrokenStream, readEntries, type StreamPlace } from "../flusher/read-entries.ts"
 import { readPlace } from "./places.ts"
 import type { Log, Stores } from "./stores.ts"
@@ -25,7 +26,7 @@ export async function drain(
   log: Log,
 ): Promise<StreamPlace> {
   const chainKeys = createChainKeys((accountIds) => loadChainKeys(sql, accountIds))
-  const months = new Set<string>()
+  const months = createMonths((atMs) => ensureMonth(sql, atMs))
   for (;;) {
     const place = await readPlace(sql, partition)
     if (place.generation !== generation || place.entryNumber >= through) return place
@@ -40,12 +41,7 @@ export async function drain(
       return []
     })
     if (entries.length === 0) return place
-    for (const { atMs } of entries) {
-      const month = new Date(atMs).toISOString().slice(0, 7)
-      if (months.has(month)) continue
-      await ensureMonth(sql, atMs)
-      months.add(month)
-    }
+    await months.ensure(entries)
     await flushBatch(sql, composeFlush(place, entries, await chainKeys.of(entries)))
   }
 }

@@ -121,7 +121,7 @@ async function openLedger(stores: Stores, settings: KeeperSettings): Promise<boo
     const work = await findWork(stores, settings)
     if (work.nodes.size > 0) {
       await requireLedger(stores.sql, settings.partitions)
-      await openNodes(stores, work.nodes, settings.log)
+      await openNodes(stores, work, settings.log)
     }
     if (work.failure !== null) throw work.failure
     return work.nodes.size > 0
@@ -145,8 +145,15 @@ export async function alone<Value>(
   }
 }
 
-/** Nodes that must be opened, or opened anew; `failure`: why one cannot be asked. */
-type Work = { nodes: ReadonlySet<Redis>; failure: unknown }
+/**
+ * Nodes that must be opened, or opened anew; `distrusted`: partitions that must not go on as they are, and
+ * why; `failure`: why a node cannot be asked.
+ */
+type Work = {
+  nodes: ReadonlySet<Redis>
+  distrusted: ReadonlyMap<number, string>
+  failure: unknown
+}
 
 /** Scripts outlive FLUSHALL: they refuse then, and it is for the keeper to find out why. */
 async function findWork(
@@ -160,7 +167,9 @@ async function findWork(
     all.map((partition) => within(readMeta(redis, partition), KEEPER_ATTEMPT)),
   )
   const watermarks = await within(readWatermarks(sql), KEEPER_ATTEMPT).catch(() => [])
-  if (watermarks.length === 0) return { nodes: new Set(all.map(redis.of)), failure: null }
+  if (watermarks.length === 0) {
+    return { nodes: new Set(all.map(redis.of)), distrusted: new Map(), failure: null }
+  }
   const distrusted = await within(countLosses(stores, log), KEEPER_ATTEMPT)
   const nodes = new Set<Redis>()
   let failure: unknown = null
@@ -178,7 +187,7 @@ async function findWork(
       }
     }),
   )
-  return { nodes, failure }
+  return { nodes, distrusted, failure }
 }
 
 async function needsWork(
@@ -206,8 +215,7 @@ type Behind = { watermark: Watermark; meta: Meta; reason: string }
  * First what is quick, on each node: its partitions that are in order wait for nothing. Then the others
  * are built anew. What is wrong with one node is thrown once all have been looked at.
  */
-async function openNodes(stores: Stores, nodes: ReadonlySet<Redis>, log: Log): Promise<void> {
-  const distrusted = await countLosses(stores, log)
+async function openNodes(stores: Stores, { nodes, distrusted }: Work, log: Log): Promise<void> {
   const building: { claimed: Claimed; opening: number }[] = []
   const failures: unknown[] = []
   for (const node of nodes) {

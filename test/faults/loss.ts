@@ -72,11 +72,21 @@ function evidenceOf(
     if (records === undefined) return []
     const atMs = Number(field("at")?.toString("latin1"))
     return decodeRecords(records).flatMap((record) => {
-      const { type, accountId, seq, amountFen, description, requestId } = record
+      const { type, accountId, seq, amountFen } = record
       // One without money leaves no change record.
       if (type === 0) return []
-      const names = [description, ...(requestId === null ? [] : [requestId])]
+      const names = namesOf(record)
       return [{ time, partition, generation, entry, accountId, seq, atMs, amountFen, names }]
     })
   })
+}
+
+export function namesOf({
+  description,
+  requestId,
+}: {
+  description: string
+  requestId: string | null
+}): readonly string[] {
+  return requestId === null ? [description] : [description, requestId]
 }

@@ -1,7 +1,7 @@
 import type { Sql } from "../../db/connection.ts"
 import { chargeId, parseAccountId } from "../../src/ids.ts"
 import type { Intent, Journal } from "./journal.ts"
-import type { Evidence } from "./loss.ts"
+import { type Evidence, namesOf } from "./loss.ts"
 
 /**
  * Each request of a journal against the records that Postgres has of it. `lost`: answered with a charge
@@ -145,12 +145,21 @@ function standingOf(
   return { standing: [...charges.values(), ...credits], reversed }
 }
 
-/** The records that a Redis had, and that Postgres does not have. */
+/**
+ * The records that a Redis had, and that Postgres does not have. Where a clock went back, what was written
+ * under the number of one that was lost bears its moment as well.
+ */
 function goneOf(rows: readonly Row[], evidence: readonly Evidence[]): Evidence[] {
+  const keyOf = (accountId: string, seq: number, atMs: number, names: readonly string[]) =>
+    [accountId, seq, atMs, ...names].join(" ")
   const kept = new Set(
-    rows.map(({ accountId, seq, atMs }) => `${accountId} ${seq} ${Math.round(atMs)}`),
+    rows.map(({ accountId, seq, atMs, description, requestId }) =>
+      keyOf(accountId, seq, Math.round(atMs), namesOf({ description, requestId })),
+    ),
   )
-  return evidence.filter(({ accountId, seq, atMs }) => !kept.has(`${accountId} ${seq} ${atMs}`))
+  return evidence.filter(
+    ({ accountId, seq, atMs, names }) => !kept.has(keyOf(accountId, seq, atMs, names)),
+  )
 }
 
 type Found = {
