@@ -65,6 +65,8 @@ type Node = {
   /** How far each lane is, and what of it may still be taken back. */
   at: readonly number[]
   pending: readonly (readonly Pending[])[]
+  /** Lanes whose batch is complete: until it is settled, its gateway sends no other. */
+  sealed: readonly boolean[]
   /** Records made so far. */
   made: number
 }
@@ -78,7 +80,10 @@ const NODES_MAX = 300_000
 
 export function linearise(start: Account, history: History): Order {
   const { lanes } = history
-  const first = { account: start, at: lanes.map(() => 0), pending: lanes.map(() => []), made: 0 }
+  const first: Node = {
+    ...{ account: start, at: lanes.map(() => 0), made: 0 },
+    ...{ pending: lanes.map(() => []), sealed: lanes.map(() => false) },
+  }
   const seen = new Set<number | bigint>()
   const stack: Node[] = [first]
   let furthest: Node = first
@@ -102,8 +107,13 @@ export function linearise(start: Account, history: History): Order {
 
 function nextOf(node: Node, history: History): Node[] {
   const next: Node[] = []
-  for (const lane of history.lanes.keys()) next.push(...take(node, lane, history))
-  for (const lane of history.lanes.keys()) next.push(...settle(node, lane, history))
+  const lanes = [...history.lanes.keys()]
+  // What was answered leaves no choice, and comes first.
+  for (const isAnswered of [true, false]) {
+    const its = lanes.filter((lane) => isAnswered === hasAnswer(node, lane, history))
+    for (const lane of its) next.push(...take(node, lane, history))
+  }
+  for (const lane of lanes) next.push(...settle(node, lane, history))
   const order = history.records[node.made]?.instruction
   if (order?.number === node.account.instruction + 1) {
     const { account, movement } = instruct(node.account, order)
@@ -111,6 +121,11 @@ function nextOf(node: Node, history: History): Node[] {
   }
   for (const op of due(node, history)) next.push({ ...node, account: expire(node.account, op) })
   return next
+}
+
+function hasAnswer({ at }: Node, lane: number, { lanes }: History): boolean {
+  const asked = lanes[lane]?.[at[lane] ?? 0]
+  return asked !== undefined && typeof asked.outcome !== "string"
 }
 
 /** What may come of the next that a lane was asked. */
@@ -145,15 +160,22 @@ function takeUnknown(
   { lane, request, isLost }: { lane: number; request: Request; isLost: boolean },
   history: History,
 ): Node[] {
-  const undecided = advance(node, lane, {})
+  const trace = traceOf(request, node.made, history)
+  const isOfBatch = node.pending[lane]?.at(-1)?.isLost === isLost
+  const unsent = advance(node, lane, {})
+  if (isOfBatch && node.sealed[lane] === true) return trace === "certain" ? [] : [unsent]
   const nowMs = whenOf(request, node.made, history)
   const { account, answer, movement, told } = decide(node.account, request, nowMs)
   const before = node.pending.flat().find((one) => one.request.op === told)
+  const hasEffect = account !== node.account || before !== undefined
+  const isUnsure = request.verb === "capture" && isEnding(node, request.hold, history)
+  // A batch runs whole: it was complete before what would have done something and did not.
+  const sealed = node.sealed.map((is, i) => is || (i === lane && isOfBatch))
+  const undecided = hasEffect && !isUnsure ? { ...unsent, sealed } : unsent
   if (before !== undefined) {
     const pending = append(node.pending, lane, { ...before, isLost })
     return [advance(node, lane, { pending }), undecided]
   }
-  const trace = traceOf(request, node.made, history)
   if (account === node.account || !isRecorded(node, [movement], history)) {
     return trace === "certain" ? [] : [undecided]
   }
@@ -162,6 +184,12 @@ function takeUnknown(
   const decided = advance(node, lane, { account, movement, pending })
   if (trace === "certain") return [decided]
   return trace === "likely" ? [decided, undecided] : [undecided, decided]
+}
+
+/** Whether a hold's time may be over by then. */
+function isEnding({ account }: Node, hold: string, { fromMs, toMs }: History): boolean {
+  const endsAtMs = account.holds.get(hold)?.expiresAtMs ?? 0
+  return endsAtMs > fromMs && endsAtMs <= toMs
 }
 
 /** When it was decided, as far as its record says that, or the hold that it made. */
@@ -199,6 +227,7 @@ function settle(node: Node, lane: number, history: History): Node[] {
   const [oldest] = node.pending[lane] ?? []
   if (oldest === undefined) return []
   const pending = node.pending.map((each, i) => (i === lane ? [] : each))
+  const sealed = node.sealed.map((is, i) => is && i !== lane)
   let { account } = node
   const movements: Movement[] = []
   for (const one of node.pending[lane] ?? []) {
@@ -209,7 +238,7 @@ function settle(node: Node, lane: number, history: History): Node[] {
   }
   const next: Node[] = []
   if (isRecorded(node, movements, history)) {
-    next.push({ ...node, account, pending, made: node.made + movements.length })
+    next.push({ ...node, account, pending, sealed, made: node.made + movements.length })
   }
   const { op } = oldest.request
   if (oldest.isLost) next.push({ ...node, pending: without(node.pending, op) })
@@ -253,18 +282,18 @@ function due({ account }: Node, { look, toMs }: History): string[] {
 
 /** When it may have been decided, as far as that makes a difference. */
 function momentsOf(
-  { account }: Node,
+  node: Node,
   { request, outcome }: { request: Request; outcome: Answer },
-  { fromMs, toMs }: History,
+  history: History,
 ): number[] {
+  const { fromMs, toMs } = history
   if (outcome.isReplay === false && request.verb !== "void") {
     const isHold = request.verb === "hold"
     const atMs = isHold ? Number(outcome.expiresAtMs) - request.ttlMs : Number(outcome.atMs)
     return atMs >= fromMs && atMs <= toMs ? [atMs] : []
   }
   if (request.verb !== "capture") return [fromMs]
-  const endsAtMs = account.holds.get(request.hold)?.expiresAtMs ?? 0
-  return endsAtMs > fromMs && endsAtMs <= toMs ? [fromMs, toMs] : [fromMs]
+  return isEnding(node, request.hold, history) ? [fromMs, toMs] : [fromMs]
 }
 
 /** These are the records that come next. */
@@ -328,8 +357,9 @@ function isStored({ state, fingerprint, answer }: Result, stored: Stored): boole
 }
 
 /** What tells a node from others that got as far: what of holds and results is not as in the beginning. */
-function keyOf({ account, at, pending, made }: Node, start: Account): string {
+function keyOf({ account, at, pending, sealed, made }: Node, start: Account): string {
   const parts: (string | number)[] = [...at, made, account.heldFen, account.instruction]
+  parts.push(sealed.map(Number).join(""))
   for (const lane of pending) {
     parts.push("|")
     for (const { request, lane: maker, isLost } of lane) parts.push(request.op, maker, `${isLost}`)
