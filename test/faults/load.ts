@@ -103,7 +103,10 @@ export function startLoad(options: Options): Load {
 
 function outcomeOf(fate: Fate): Sample["outcome"] {
   if (fate.is !== "answered") return "none"
-  if (fate.status === 503) return "unavailable"
+  // A batch is answered 200 whatever became of its items.
+  const items: { status?: number }[] = fate.body?.results ?? []
+  const isRefused = items.length > 0 && items.every(({ status }) => status === 503)
+  if (fate.status === 503 || isRefused) return "unavailable"
   return fate.status < 300 ? "paid" : "other"
 }
 
