@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs"
+import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { medianOf } from "./report.ts"
 import type { Site } from "./site.ts"
 
@@ -59,15 +59,25 @@ function middleOf(looks: readonly Look[]): Look {
   }
 }
 
+/** Each server process of Postgres keeps those open that it has read, up to a bound of its own. */
+const TABLE_FILE = /\/(base|global|pg_wal|pg_xact)\//
+
+/** One that has been closed since is none. */
+function isCounted(pid: number, fd: string): boolean {
+  try {
+    return !TABLE_FILE.test(readlinkSync(`/proc/${pid}/fd/${fd}`))
+  } catch {
+    return false
+  }
+}
+
 /** Null where it has ended. */
 function lookAt(pid: number): Look | null {
   try {
     const status = readFileSync(`/proc/${pid}/status`, "utf8")
     const kilobytes = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0)
-    return {
-      megabytes: Math.round(kilobytes / 1_024),
-      handles: readdirSync(`/proc/${pid}/fd`).length,
-    }
+    const handles = readdirSync(`/proc/${pid}/fd`).filter((fd) => isCounted(pid, fd)).length
+    return { megabytes: Math.round(kilobytes / 1_024), handles }
   } catch {
     return null
   }
