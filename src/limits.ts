@@ -29,6 +29,10 @@ export const READINESS_TIMEOUT_MS = 800
 /** Of it, how long a partition may take to be read: one that hangs says nothing of the others. */
 export const HEALTH_READ_MS = 600
 
+/** How long what changes the account plane waits until a Postgres that was restarted has been compared. */
+export const RECORD_WAIT_MS = 2_000
+export const RECORD_POLL_MS = 50
+
 // ---- attempts that are counted per address or account
 export const FAILED_ATTEMPTS_MAX = 10
 export const FAILED_ATTEMPTS_WINDOW_MS = 15 * 60_000

@@ -7,10 +7,15 @@ import type { Sql } from "../connection.ts"
  * was redeemed counts as redeemed; one that is not known any more comes back disabled. Then instructions
  * may be made again.
  *
- * Callers may rely on: all of it or none, in one statement; accounts that fit stay as they are.
+ * Callers may rely on: all of it or none, in one statement; accounts that fit stay as they are. Of the
+ * redemptions, those in records after the first `after` are looked at; `lost` is how many there were that
+ * nobody knew of any more.
  */
-export async function finishRefill(sql: Sql, partition: number): Promise<void> {
-  await sql`
+export async function finishRefill(
+  sql: Sql,
+  { partition, after }: { partition: number; after: number },
+): Promise<{ lost: number }> {
+  const [row] = await sql<{ lost: number }[]>`
     with stubs as (
       insert into accounts (id, email, password_hash, invite_code, last_instruction, auth_version)
       select s.account_id, s.account_id || '@lost.invalid', '', s.account_id, s.instruction_number,
@@ -30,7 +35,7 @@ export async function finishRefill(sql: Sql, partition: number): Promise<void> {
       select r.source_id, r.account_id, r.amount_fen, r.at,
         coalesce(substring(r.description from '^Redemption code (.+)$'), r.source_id) as code
       from change_records r
-      where r.partition = ${partition} and r.kind = 'redemption'
+      where r.partition = ${partition} and r.position > ${after} and r.kind = 'redemption'
         and not exists (select 1 from redemptions d where d.id = r.source_id)
     ), forgotten as (
       insert into redemption_codes (id, code, amount_fen, used, enabled)
@@ -49,7 +54,10 @@ export async function finishRefill(sql: Sql, partition: number): Promise<void> {
       select lost.source_id, lost.account_id, k.id, lost.amount_fen, lost.at
       from lost join (select * from forgotten union all select * from used) k using (code)
       on conflict do nothing
+    ), finished as (
+      update partitions set is_refilling = false where partition = ${partition}
     )
-    update partitions set is_refilling = false where partition = ${partition}
+    select count(*)::integer as lost from lost
   `
+  return { lost: row?.lost ?? 0 }
 }

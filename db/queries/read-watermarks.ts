@@ -17,6 +17,8 @@ export type Watermark = {
   opening: number
   openedEntry: number
   openedRecords: number
+  /** Of the server that answers: another after a restart, a fail-over, or where a back-up was put back. */
+  server: string
   /** Postgres was restored, and is being filled up again from the stream. */
   isRefilling: boolean
   /** Last hash of the chain over the records after the first `chainStart`: hex, empty without any. */
@@ -26,13 +28,18 @@ export type Watermark = {
 
 type Counts = "entryNumber" | "records" | "opening" | "openedEntry" | "openedRecords" | "chainStart"
 
-/** The watermarks of all partitions, of one moment, in the order of their numbers. */
+/**
+ * The watermarks of all partitions, of one moment, in the order of their numbers. Callers may rely on:
+ * while `server` is the same, nothing that was committed is gone.
+ */
 export async function readWatermarks(sql: Sql): Promise<Watermark[]> {
   const rows = await sql<(Omit<Watermark, Counts> & Record<Counts, string>)[]>`
     select p.partition, p.generation, p.claimed, p.is_open as "isOpen",
       p.entry_number as "entryNumber", p.entry_id as "entryId", p.records, p.opening,
       p.opened_entry as "openedEntry", p.opened_records as "openedRecords",
-      p.is_refilling as "isRefilling", p.chain_head as "chainHead", p.chain_start as "chainStart"
+      p.is_refilling as "isRefilling", p.chain_head as "chainHead", p.chain_start as "chainStart",
+      concat_ws(' ', pg_postmaster_start_time(), pg_relation_filenode('partitions'),
+        (select d.oid from pg_database d where d.datname = current_database())) as server
     from partitions p join ledger l on p.partition < l.partitions
     order by p.partition
   `

@@ -1,10 +1,14 @@
 import { Problem } from "../errors.ts"
+import { RECORD_POLL_MS, RECORD_WAIT_MS } from "../limits.ts"
 
 /** Lets nothing be changed in a Postgres that was restored, before it is filled up again. */
 export type RecordGate = {
   /** A connection to Postgres has ended: what answers next may be another one. */
   doubt(): void
-  /** Throws a `Problem` 503 while Postgres is behind what Redis knows that it had. */
+  /**
+   * Waits a while for the keeper, who compares whatever server of Postgres is new; throws a `Problem` 503
+   * while that is behind what Redis knows that it had.
+   */
   require(): Promise<void>
 }
 
@@ -21,7 +25,7 @@ export function createRecordGate(
     async require() {
       if (dispelled === doubts) return
       const asked = doubts
-      const state = await isRecordBehind()
+      const state = await settled()
       if (state === "behind") {
         throw new Problem("billing_unavailable", {
           detail: "The record was restored and is being filled up again. Nothing was changed.",
@@ -30,5 +34,14 @@ export function createRecordGate(
       }
       if (state === "level") dispelled = asked
     },
+  }
+
+  async function settled() {
+    const deadlineAt = performance.now() + RECORD_WAIT_MS
+    for (;;) {
+      const state = await isRecordBehind()
+      if (state !== "behind" || performance.now() > deadlineAt) return state
+      await Bun.sleep(RECORD_POLL_MS)
+    }
   }
 }

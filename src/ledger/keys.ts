@@ -3,7 +3,7 @@ import { hashTag } from "./hash-tag.ts"
 
 /**
  * Every Redis key name, built in one place. All keys of a partition carry its hash tag; all but
- * meta and claim carry the generation, so that nothing of an earlier life can be written into a later one.
+ * meta, claim and server carry the generation, so that nothing of an earlier life can be written into a later one.
  */
 
 /**
@@ -16,6 +16,11 @@ export function keyPrefix(partition: number, generation: number): string {
 
 export function metaKey(partition: number): string {
   return `{${hashTag(partition)}}:meta`
+}
+
+/** The server of Postgres that has, or had, all of this partition: see `Watermark.server`. */
+export function serverKey(partition: number): string {
+  return `{${hashTag(partition)}}:server`
 }
 
 /** Which generation of the partition is being built. */

@@ -14,6 +14,7 @@ import { examine, judge } from "../recovery/diagnose.ts"
 import { drain } from "../recovery/drain.ts"
 import { openingOf, openNode } from "../recovery/nodes.ts"
 import { type Claimed, fencePartition, recoverPartition } from "../recovery/recover.ts"
+import { refill } from "../recovery/refill.ts"
 import { Refused } from "./command.ts"
 import { OPS_NAME, type Stores } from "./stores.ts"
 
@@ -28,7 +29,7 @@ export async function rebuildPartitions(
   { partitions, isFenced, log }: { partitions: number; isFenced: boolean; log: Log },
 ): Promise<void> {
   for (let partition = 0; partition < partitions; partition++) {
-    const claimed = { ...(await claim(stores, partition)), ...(isFenced && { reason: null }) }
+    const claimed = { ...(await claim(stores, partition, log)), ...(isFenced && { reason: null }) }
     await recoverPartition(stores, claimed, {
       opening: await ensureOpening(stores, partition),
       log,
@@ -44,7 +45,7 @@ export async function ensureOpening(stores: Stores, partition: number): Promise<
 }
 
 /** What cannot be flushed first must not be fenced: it would be lost. */
-async function claim(stores: Stores, partition: number): Promise<Claimed> {
+async function claim(stores: Stores, partition: number, log: Log): Promise<Claimed> {
   const found = await examine(stores, partition)
   const verdict = judge(found)
   const stop = await readStop(stores.sql, partition)
@@ -57,6 +58,10 @@ async function claim(stores: Stores, partition: number): Promise<Claimed> {
     throw new Refused(
       `Postgres lacks records of partition ${partition} that Redis has: start the program, which fills it up again.`,
     )
+  }
+  if (verdict.status === "intact" && !found.isCompared) {
+    await refill(stores, { ...found, meta: verdict.meta, reason: null }, log)
+    return claim(stores, partition, log)
   }
   const reason = verdict.status === "lost" ? verdict.reason : null
   return fencePartition(stores, {
@@ -75,7 +80,7 @@ export async function repartitionLedger(
   const claims: Move["claims"][number][] = []
   for (let partition = 0; partition < from; partition++) {
     await requireFlushed(stores, { partition, from }, log)
-    const { claim: number } = await claim(stores, partition)
+    const { claim: number } = await claim(stores, partition, log)
     const place = (await readWatermarks(stores.sql)).find((row) => row.partition === partition)
     if (place === undefined) throw new Refused(`Postgres has no partition ${partition}.`)
     const { entryNumber, entryId } = place

@@ -1,5 +1,5 @@
 import type { Watermark } from "../../db/queries/read-watermarks.ts"
-import { claimKey, streamKey } from "../ledger/keys.ts"
+import { claimKey, serverKey, streamKey } from "../ledger/keys.ts"
 import { readMeta } from "../ledger/meta.ts"
 import type { Meta } from "../ledger/states.ts"
 import { readPlace } from "./places.ts"
@@ -17,6 +17,8 @@ export type Found = {
   meta: Meta | null
   /** The highest generation that anybody has begun to build here; 0: none. */
   claim: number
+  /** Whether this very server of Postgres has had all that Redis had. */
+  isCompared: boolean
   /** Of the stream of Postgres's generation: the entry at the watermark, and the last. Null: not there. */
   atWatermark: EntryName | null
   last: EntryName | null
@@ -50,9 +52,11 @@ export async function examine({ redis, sql }: Stores, partition: number): Promis
   const [atWatermark] = await redis.of(partition).xrange(stream, at, at)
   const [last] = await redis.of(partition).xrevrange(stream, "+", "-", "COUNT", 1)
   const claim = await redis.of(partition).getBuffer(claimKey(partition))
+  const server = await redis.of(partition).get(serverKey(partition))
   return {
     ...{ watermark, before, meta },
     claim: claim === null ? 0 : claim.readUInt32LE(0),
+    isCompared: server === watermark.server,
     atWatermark: nameOf(atWatermark),
     last: nameOf(last),
   }

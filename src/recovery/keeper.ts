@@ -3,6 +3,7 @@ import { connectSql } from "../../db/connection.ts"
 import { readWatermarks, type Watermark } from "../../db/queries/read-watermarks.ts"
 import { within } from "../deadline.ts"
 import { connectNodes } from "../ledger/cluster.ts"
+import { serverKey } from "../ledger/keys.ts"
 import { readMeta } from "../ledger/meta.ts"
 import type { Meta } from "../ledger/states.ts"
 import {
@@ -198,6 +199,8 @@ async function needsWork(
   const { partition, opening, isOpen, isRefilling } = watermark
   if (!isOpen || isRefilling || meta?.generation !== watermark.generation) return true
   if (meta.entryFlushed > watermark.entryNumber) return true
+  const server = await stores.redis.of(partition).get(serverKey(partition))
+  if (server !== watermark.server) return true
   if (meta.entryNumber < watermark.entryNumber && (await isBehind(stores, watermark))) return true
   return !(await hasScripts(stores.redis.of(partition), opening))
 }
@@ -209,7 +212,8 @@ async function isBehind({ redis }: Stores, watermark: Watermark): Promise<boolea
 }
 
 type Intact = { partition: number; meta: Meta; watermark: Watermark }
-type Behind = { watermark: Watermark; meta: Meta; reason: string }
+/** `reason` null: nothing says that Postgres was restored, and it may have been. */
+type Behind = { watermark: Watermark; meta: Meta; reason: string | null }
 
 /**
  * First what is quick, on each node: its partitions that are in order wait for nothing. Then the others
@@ -258,8 +262,9 @@ async function openIntact({
     if (verdict.status === "postgres_back") {
       behind.push({ watermark, ...verdict })
     } else if (verdict.status === "intact" && distrust === undefined) {
-      if (watermark.isRefilling) behind.push({ watermark, meta: verdict.meta, reason: "" })
-      else intact.push({ partition, meta: verdict.meta, watermark })
+      const { meta } = verdict
+      if (found.isCompared && !watermark.isRefilling) intact.push({ partition, meta, watermark })
+      else behind.push({ watermark, meta, reason: null })
     } else {
       const reason = distrust ?? ("reason" in verdict ? verdict.reason : null)
       const lost = { watermark, claimedInRedis: found.claim, reason }

@@ -3,7 +3,7 @@ import { adoptGeneration } from "../../db/queries/adopt-generation.ts"
 import { finishRefill } from "../../db/queries/finish-refill.ts"
 import type { Watermark } from "../../db/queries/read-watermarks.ts"
 import { setRefilling } from "../../db/queries/set-refilling.ts"
-import { streamKey } from "../ledger/keys.ts"
+import { serverKey, streamKey } from "../ledger/keys.ts"
 import { readMeta } from "../ledger/meta.ts"
 import type { Meta } from "../ledger/states.ts"
 import { drain } from "./drain.ts"
@@ -18,25 +18,33 @@ import type { Log, Stores } from "./stores.ts"
  */
 export async function refill(
   stores: Stores,
-  { watermark, meta, reason }: { watermark: Watermark; meta: Meta; reason: string },
+  { watermark, meta, reason }: { watermark: Watermark; meta: Meta; reason: string | null },
   log: Log,
 ): Promise<Meta> {
   const { sql } = stores
-  const { partition, generation, entryNumber } = watermark
-  if (!watermark.isRefilling) {
+  const { partition, isRefilling } = watermark
+  if (!isRefilling) await setRefilling(sql, partition)
+  if (!isRefilling && reason !== null) {
     log(`ALARM partition ${partition}: Postgres was restored, and is filled up again: ${reason}`)
-    await setRefilling(sql, partition)
-    await addIncident(sql, {
-      ...{ partition, generation, kind: "postgres_back", records: null, detail: reason },
-      ...{ fromEntry: entryNumber + 1, throughEntry: meta.entryFlushed },
-    })
+    await noteBack(sql, { watermark, meta, reason })
   }
   let place = await drain(stores, throughOf(watermark, meta), log)
   while (place.generation < meta.generation) {
     await adoptNext(stores, place, meta.generation)
     place = await drain(stores, throughOf(await readPlace(sql, partition), meta), log)
   }
-  return await finishIfFilled(stores, partition, log)
+  return await finishIfFilled(stores, { watermark, reason }, log)
+}
+
+function noteBack(
+  sql: Stores["sql"],
+  { watermark, meta, reason }: { watermark: Watermark; meta: Meta; reason: string },
+): Promise<void> {
+  const { partition, generation, entryNumber } = watermark
+  return addIncident(sql, {
+    ...{ partition, generation, kind: "postgres_back", records: null, detail: reason },
+    ...{ fromEntry: entryNumber + 1, throughEntry: meta.entryFlushed },
+  })
 }
 
 /**
@@ -49,7 +57,12 @@ function throughOf({ partition, generation }: Watermark, meta: Meta) {
 }
 
 /** Once Postgres has what it had told Redis, the account plane may go on. */
-async function finishIfFilled({ redis, sql }: Stores, partition: number, log: Log): Promise<Meta> {
+async function finishIfFilled(
+  { redis, sql }: Stores,
+  { watermark, reason }: { watermark: Watermark; reason: string | null },
+  log: Log,
+): Promise<Meta> {
+  const { partition } = watermark
   const meta = await readMeta(redis, partition)
   const place = await readPlace(sql, partition)
   const isAbove = meta?.generation !== place.generation || place.entryNumber < meta.entryFlushed
@@ -58,8 +71,16 @@ async function finishIfFilled({ redis, sql }: Stores, partition: number, log: Lo
       `Postgres lacks records of partition ${partition} that Redis keeps no more: restore a later backup of Postgres.`,
     )
   }
-  await finishRefill(sql, partition)
-  log(`partition ${partition}: Postgres has all records again`)
+  // What stood in a Postgres that nobody calls restored was looked at when it came.
+  const after = reason === null && !watermark.isRefilling ? watermark.records : 0
+  const { lost } = await finishRefill(sql, { partition, after })
+  if (lost > 0 && reason === null) {
+    const detail = `it did not know of ${lost} redemptions that are paid out`
+    log(`ALARM partition ${partition}: Postgres was restored, and is filled up again: ${detail}`)
+    await noteBack(sql, { watermark, meta, reason: detail })
+  }
+  await redis.of(partition).set(serverKey(partition), watermark.server)
+  log(`partition ${partition}: Postgres has all records`)
   return meta
 }
 

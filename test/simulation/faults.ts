@@ -1,8 +1,4 @@
-import { parseAccountId, partitionOf } from "../../src/ids.ts"
-import { metaKey } from "../../src/ledger/keys.ts"
-import { decodeMeta } from "../../src/ledger/states.ts"
 import { describeFault, type Fault, type FaultKind, LOSS_KINDS } from "./plan.ts"
-import type { PostgresState } from "./postgres/state.ts"
 import type { Keyspace } from "./redis/commands.ts"
 import type { World } from "./world.ts"
 
@@ -87,20 +83,6 @@ function refuse(message: string): Cause {
   }
 }
 
-/** Whether Redis was told of more than the back-up has, wherever that lacks an instruction. */
-function canBeNoticed({ postgres, redis, plan }: World, backup: PostgresState): boolean {
-  for (const [accountId, { length }] of postgres.state().instructions) {
-    if (length === backup.instructions.get(accountId)?.length) continue
-    const partition = partitionOf(parseAccountId(accountId), plan.partitions)
-    const meta = redis.server.data().get(metaKey(partition))?.value
-    const before = backup.partitions[partition]
-    if (typeof meta !== "string" || before === undefined) return false
-    const { generation, entryFlushed } = decodeMeta(Buffer.from(meta, "latin1"))
-    if (generation === before.generation && entryFlushed <= before.entryNumber) return false
-  }
-  return true
-}
-
 const FAULTS = {
   gateway_crash: ({ gateways }, fault) => pick(gateways, fault).crash(fault.forMs),
   gateway_pause: ({ gateways }, fault) => pick(gateways, fault).pause(fault.forMs),
@@ -157,7 +139,6 @@ const FAULTS = {
     const { postgres } = world
     const backup = postgres.backUp()
     later(world, forMs, () => {
-      if (!canBeNoticed(world, backup)) return
       postgres.crash()
       postgres.restore(backup)
       later(world, forMs / 8, () => postgres.start())

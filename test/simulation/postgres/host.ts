@@ -47,6 +47,7 @@ export function createPostgresHost({
   let state = emptyState()
   let isUp = true
   let life = 0
+  let servers = 0
   let pausedUntilMs = 0
   let holder: { part: Part | null; life: number } | null = null
   const statements: Readonly<Record<string, unknown>> = createStatements({
@@ -65,13 +66,14 @@ export function createPostgresHost({
     },
     start() {
       isUp = true
+      state.server = ++servers
     },
     pause(forMs) {
       pausedUntilMs = Math.max(pausedUntilMs, scheduler.now() + forMs)
     },
     backUp: () => structuredClone(state),
     restore(backup) {
-      state = backup
+      state = { ...backup, server: ++servers }
     },
   }
 

@@ -5,7 +5,7 @@ import type { Watermark } from "../../../db/queries/read-watermarks.ts"
 
 /** What the stand-in of Postgres keeps: the tables that the ledger, flusher and recovery use. */
 
-export type PartitionRow = Watermark & { stoppedBecause: string | null }
+export type PartitionRow = Omit<Watermark, "server"> & { stoppedBecause: string | null }
 export type GenerationRow = {
   partition: number
   generation: number
@@ -65,6 +65,8 @@ export type ResultRow = {
 export type LossRow = SeenBefore & { isHandled: boolean }
 
 export type PostgresState = {
+  /** Which one it is, by how often it was started. */
+  server: number
   partitionCount: number
   opening: number
   servicesVersion: number
@@ -88,7 +90,7 @@ export type PostgresState = {
 
 export function emptyState(): PostgresState {
   return {
-    ...{ partitionCount: 0, opening: 0, servicesVersion: 1 },
+    ...{ server: 0, partitionCount: 0, opening: 0, servicesVersion: 1 },
     ...{ partitions: [], generations: [], losses: [], incidents: [], records: [] },
     ...{ accounts: new Map(), instructions: new Map(), reversals: new Set() },
     ...{ snapshots: new Map(), recordOf: new Map(), results: new Map(), counters: new Map() },

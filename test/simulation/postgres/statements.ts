@@ -114,7 +114,7 @@ function openings(state: () => PostgresState) {
   }
   const raise: StandIn<typeof raiseOpening> = () => ++state().opening
   const watermarks: StandIn<typeof readWatermarks> = () =>
-    state().partitions.map((row) => ({ ...row }))
+    state().partitions.map((row) => ({ ...row, server: String(state().server) }))
   const opening: StandIn<typeof readOpening> = () => {
     const { partitionCount, partitions } = state()
     if (partitionCount === 0) throw new SqlError("00000", "The ledger has not been opened yet.")
@@ -257,7 +257,7 @@ function accounts({ state, nowMs }: Deps) {
       .filter(([, made]) => made.some((row) => !row.isFlushed && row.createdAtMs < nowMs() - ageMs))
       .map(([accountId]) => accountId)
       .slice(0, limit)
-  const fit: StandIn<typeof finishRefill> = (partition) => {
+  const fit: StandIn<typeof finishRefill> = ({ partition }) => {
     for (const [accountId, { instruction, authVersion }] of inPartition(partition)) {
       const known = state().accounts.get(accountId) ?? { lastInstruction: 0, authVersion: 0 }
       state().accounts.set(accountId, {
@@ -266,6 +266,7 @@ function accounts({ state, nowMs }: Deps) {
       })
     }
     partitionOf(state(), partition).isRefilling = false
+    return { lost: 0 }
   }
   return {
     sumSnapshots: sums,
