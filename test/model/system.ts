@@ -44,7 +44,7 @@ export type Fault =
 const PARTITIONS = 2
 /** Longer than a batch may take. */
 const LATE_MS = 280
-const RECOVERY_MS = 20_000
+const RECOVERY_MS = 60_000
 
 export async function startModelSystem(): Promise<System> {
   const dir = mkdtempSync(join(tmpdir(), "fengate-model-"))
