@@ -133,6 +133,55 @@ describe("a Postgres that was restored to an earlier moment", () => {
     })
   })
 
+  test("as a standby that lagged, with all that Redis was told of: what Redis has beyond that is not given twice", async () => {
+    await withStores({}, async (stores) => {
+      const t = await startLedger(stores, { flusher: false })
+      const flusher = await t.startFlusher()
+      const accountId = await t.openAccount({ balanceFen: 100 })
+      await told(t)
+      await flusher.stop()
+      const restore = await keepPostgres(t)
+      await t.instruct(accountId, { kind: "redemption", amountFen: 40 })
+      await t.ledger.applyPending(accountId)
+      await restore()
+      await eventually(async () => (await t.ledger.isRecordBehind().catch(() => "")) === "level")
+      await t.instruct(accountId, { kind: "redemption", amountFen: 5 })
+      expect(await t.ledger.applyPending(accountId)).toMatchObject({ account: { balanceFen: 145 } })
+      expect(await stores.sql`select 1 from redemptions`).toHaveLength(3)
+      const [incident] = await incidentsOf(t)
+      expect(incident).toMatchObject({
+        kind: "postgres_back",
+        detail: expect.stringContaining("1 redemptions"),
+      })
+      const again = await t.startFlusher()
+      await t.books()
+      await again.stop()
+      await t.stop()
+    })
+  })
+
+  test("restarted and whole: the account plane waits until that is known, and nothing is an incident", async () => {
+    await withStores({}, async (stores) => {
+      const t = await startLedger(stores, { flusher: false })
+      const accountId = await t.openAccount({ balanceFen: 100 })
+      await pay(t, accountId)
+      expect(await t.ledger.isRecordBehind()).toBe("level")
+      await t.stopKeeper()
+      await t.redis.set("{p0}:server", "another")
+      expect(await t.ledger.isRecordBehind()).toBe("behind")
+      const { redisUrl, databaseUrl } = stores
+      const log = (line: string) => void t.log.push(line)
+      const keeper = await startKeeper({ redisUrl, databaseUrl, partitions: 1, log })
+      expect(await t.ledger.isRecordBehind()).toBe("level")
+      expect(await incidentsOf(t)).toEqual([])
+      const flusher = await t.startFlusher()
+      await t.books()
+      await flusher.stop()
+      await keeper.stop()
+      await t.stop()
+    })
+  })
+
   test("before the generation that Redis runs: finds its way from one stream to the next", async () => {
     await withLedger({}, async (t) => {
       const accountId = await t.openAccount({ balanceFen: 100 })
