@@ -2,8 +2,8 @@ import type { AccountId } from "../ids.ts"
 import { hashTag } from "./hash-tag.ts"
 
 /**
- * Every Redis key name, built in one place. All keys of a partition carry its hash tag; all but
- * meta, claim and server carry the generation, so that nothing of an earlier life can be written into a later one.
+ * Every Redis key name, built in one place. All keys of a partition carry its hash tag; all but meta, claim
+ * and server carry the generation, so that nothing of an earlier life can be written into a later one.
  */
 
 /**

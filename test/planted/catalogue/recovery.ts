@@ -63,6 +63,21 @@ export const RECOVERY_FAULTS: readonly PlantedFault[] = [
     },
   },
   {
+    name: "a standby of Postgres that lagged is taken for the one that it replaces",
+    loses: "the account's: a credit gets a number that was given before, and is never carried out",
+    edits: [
+      {
+        file: "src/ledger/behind.ts",
+        from: `if (server !== watermark.server) return "behind"`,
+        to: `if (server === "") return "behind"`,
+      },
+    ],
+    caughtBy: {
+      file: "test/recovery/postgres-back.test.ts",
+      test: "a Postgres that was restored to an earlier moment restarted and whole: the account plane waits until that is known, and nothing is an incident",
+    },
+  },
+  {
     name: "a rebuild does not fence what it replaces",
     loses: "the account's: charges that are answered between draining and switching are gone",
     edits: [
