@@ -98,6 +98,19 @@ export const losses = pgTable(
   ],
 )
 
+/** What processes have seen that cannot go on, until it can be compared with what is there. */
+export const sightings = pgTable(
+  "sightings",
+  {
+    partition: integer("partition").notNull(),
+    generation: integer("generation").notNull(),
+    opening: bigint("opening", { mode: "number" }).notNull(),
+    entryNumber: count("entry_number"),
+    records: count("records"),
+  },
+  (table) => [primaryKey({ columns: [table.partition, table.generation, table.opening] })],
+)
+
 /** What went wrong with a store, for the operator: never deleted. */
 export const incidents = pgTable(
   "incidents",

@@ -54,6 +54,15 @@ CREATE TABLE "losses" (
 	CONSTRAINT "losses_partition_generation_opening_seen_opening_pk" PRIMARY KEY("partition","generation","opening","seen_opening")
 );
 --> statement-breakpoint
+CREATE TABLE "sightings" (
+	"partition" integer NOT NULL,
+	"generation" integer NOT NULL,
+	"opening" bigint NOT NULL,
+	"entry_number" bigint NOT NULL,
+	"records" bigint NOT NULL,
+	CONSTRAINT "sightings_partition_generation_opening_pk" PRIMARY KEY("partition","generation","opening")
+);
+--> statement-breakpoint
 CREATE TABLE "drifts" (
 	"account_id" text PRIMARY KEY NOT NULL,
 	"partition" integer NOT NULL,

@@ -2,6 +2,7 @@ import type { Sql } from "../../db/connection.ts"
 import { addIncident } from "../../db/queries/add-incident.ts"
 import { doubtOpening } from "../../db/queries/doubt-opening.ts"
 import { noteSeen } from "../../db/queries/note-seen.ts"
+import { noteSighting, type Sighting } from "../../db/queries/note-sighting.ts"
 import { type OverCharge, readOverBatch } from "../../db/queries/read-over-batch.ts"
 import { takeBackCharge } from "../../db/queries/take-back-charge.ts"
 import { chargeId, parseAccountId, partitionOf } from "../ids.ts"
@@ -34,6 +35,8 @@ export type Past = {
   noteSeen(
     seen: SeenUnder & { partition: number; generation: number; opening: number },
   ): Promise<void>
+  /** Leaves what this process has seen to the keeper, while nobody knows what becomes of Redis. */
+  noteSighting(sighting: Sighting): Promise<void>
   /** Tells the keeper that Redis does not have what this process saw there under this very opening. */
   doubt(place: { partition: number; opening: number }): Promise<void>
   /** Tells the keeper that Redis has another entry under that number than this process has seen. */
@@ -57,6 +60,7 @@ export function createPast({
   return {
     takeBack,
     noteSeen: (seen) => noteSeen(sql, seen),
+    noteSighting: (sighting) => noteSighting(sql, sighting),
     doubt: (place) => doubtOpening(sql, place),
     noteDiverged,
   }

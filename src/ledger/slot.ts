@@ -78,6 +78,8 @@ export function createSlot(deps: SlotDeps): Slot {
   let [opening, called, doubted] = [0, 0, 0]
   let last = 0
   let seen: Seen | null = null
+  /** What the keeper has of it in any case. */
+  let left: Seen | null = null
   /** Batches of this generation that were revoked, where Postgres may not know of it yet. */
   const revoked: Revoked[] = []
   return {
@@ -102,6 +104,21 @@ export function createSlot(deps: SlotDeps): Slot {
   }
 
   async function open(): Promise<boolean> {
+    if (await openAnother()) return true
+    await leaveSeen().catch(() => undefined)
+    return false
+  }
+
+  /** This process may end before it hears what became of Redis. */
+  async function leaveSeen(): Promise<void> {
+    const mine = seen
+    if (mine === null || mine === left) return
+    const { generation } = place
+    await past.noteSighting({ ...mine, partition, generation, opening })
+    left = mine
+  }
+
+  async function openAnother(): Promise<boolean> {
     const opened = await openings.reload().catch(() => null)
     if (opened === null) return false
     const next = {

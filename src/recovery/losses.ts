@@ -1,7 +1,10 @@
 import { addIncident } from "../../db/queries/add-incident.ts"
+import { forgetSighting } from "../../db/queries/forget-sighting.ts"
 import { handleLoss } from "../../db/queries/handle-loss.ts"
 import { listDistrusted } from "../../db/queries/list-distrusted.ts"
 import { listLosses, type SeenBefore } from "../../db/queries/list-losses.ts"
+import { listSightings } from "../../db/queries/list-sightings.ts"
+import { noteSeen } from "../../db/queries/note-seen.ts"
 import type { Log, Stores } from "./stores.ts"
 
 /**
@@ -10,6 +13,10 @@ import type { Log, Stores } from "./stores.ts"
  * partition, why its generation is not to be believed any more.
  */
 export async function countLosses({ sql }: Stores, log: Log): Promise<ReadonlyMap<number, string>> {
+  for (const { nextOpening, ...sighting } of await listSightings(sql)) {
+    await noteSeen(sql, { ...sighting, seenOpening: sighting.opening, opening: nextOpening })
+    await forgetSighting(sql, sighting)
+  }
   for (const seen of await listLosses(sql)) {
     if (seen.entryNumber > seen.hadEntry) {
       const { partition, generation, hadEntry, entryNumber } = seen

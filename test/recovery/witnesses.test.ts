@@ -183,3 +183,51 @@ test("what was written after a Redis went back is no loss, under whatever number
     await relay.stop()
   })
 })
+
+test("a gateway that ends before Redis is built anew has left what it saw: the loss is told", async () => {
+  await withStores({}, async (stores) => {
+    const t = await startLedger(stores, { flusher: false })
+    const flusher = await t.startFlusher()
+    const accountId = await t.openAccount({ balanceFen: 100 })
+    await t.books()
+    await flusher.stop()
+    for (let n = 0; n < 5; n++) await pay(t, accountId)
+    await t.stopKeeper()
+    await t.redis.flushall()
+    expect(await t.charge(accountId, 1)).toEqual({ status: "unavailable" })
+    await eventually(async () => (await stores.sql`select 1 from sightings`).length === 1)
+    await t.stop()
+
+    const after = await startLedger(stores)
+    await eventually(async () => {
+      const lost = (await incidentsOf(after)).filter(({ kind }) => kind === "records_lost")
+      expect(lost).toMatchObject([{ partition: 0, generation: 1, records: 5 }])
+    })
+    expect(await stores.sql`select 1 from sightings`).toHaveLength(0)
+    await pay(after, accountId)
+    expect(await spent(after, accountId)).toBe(1)
+    await after.books()
+    await after.stop()
+  })
+})
+
+test("a Redis that was away for a moment has lost nothing that anybody left", async () => {
+  await withStores({}, async (stores) => {
+    const t = await startLedger(stores)
+    const accountId = await t.openAccount({ balanceFen: 100 })
+    for (let n = 0; n < 5; n++) await pay(t, accountId)
+    await t.stopKeeper()
+    await t.redis.script("FLUSH")
+    expect(await t.charge(accountId, 1)).toEqual({ status: "unavailable" })
+    await eventually(async () => (await stores.sql`select 1 from sightings`).length === 1)
+    await t.stop()
+
+    const after = await startLedger(stores)
+    await pay(after, accountId)
+    await eventually(async () => (await stores.sql`select 1 from sightings`).length === 0)
+    expect(await spent(after, accountId)).toBe(6)
+    expect(await incidentsOf(after)).toEqual([])
+    await after.books()
+    await after.stop()
+  })
+})

@@ -1,8 +1,11 @@
 import type { addIncident } from "../../../db/queries/add-incident.ts"
+import type { forgetSighting } from "../../../db/queries/forget-sighting.ts"
 import type { handleLoss } from "../../../db/queries/handle-loss.ts"
 import type { listDistrusted } from "../../../db/queries/list-distrusted.ts"
 import type { listLosses, SeenBefore } from "../../../db/queries/list-losses.ts"
+import type { listSightings } from "../../../db/queries/list-sightings.ts"
 import type { noteSeen } from "../../../db/queries/note-seen.ts"
+import type { noteSighting, Sighting } from "../../../db/queries/note-sighting.ts"
 import { findGeneration, type PostgresState, partitionOf, type StandIn } from "./state.ts"
 
 /** What processes have seen and Redis does not have, and what became of it. */
@@ -87,12 +90,37 @@ export function createLosses(state: () => PostgresState) {
     }
   }
   return {
+    ...createSightings(state),
     noteSeen: seen,
     listLosses: list,
     handleLoss: handle,
     listDistrusted: distrusted,
     addIncident: add,
   }
+}
+
+function createSightings(state: () => PostgresState) {
+  const isOf = (of: Omit<Sighting, "entryNumber" | "records">) => (one: Sighting) =>
+    one.partition === of.partition && one.generation === of.generation && one.opening === of.opening
+  const note: StandIn<typeof noteSighting> = (sighting) => {
+    const known = state().sightings.find(isOf(sighting))
+    if (known === undefined) state().sightings.push({ ...sighting })
+    else if (sighting.entryNumber > known.entryNumber) Object.assign(known, sighting)
+  }
+  const list: StandIn<typeof listSightings> = () =>
+    state().sightings.flatMap((sighting) => {
+      const { isOpen, opening, generation } = partitionOf(state(), sighting.partition)
+      const isOver = opening === sighting.opening && generation > sighting.generation
+      const isDue = isOpen && (opening > sighting.opening || isOver)
+      return isDue ? [{ ...sighting, nextOpening: opening }] : []
+    })
+  const forget: StandIn<typeof forgetSighting> = (compared) => {
+    const isCompared = isOf(compared)
+    state().sightings = state().sightings.filter(
+      (one) => !isCompared(one) || one.entryNumber !== compared.entryNumber,
+    )
+  }
+  return { noteSighting: note, listSightings: list, forgetSighting: forget }
 }
 
 function isLoss({ entryNumber, hadEntry }: SeenBefore): boolean {

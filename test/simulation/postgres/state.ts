@@ -1,6 +1,7 @@
 import type { Sql } from "../../../db/connection.ts"
 import type { Incident } from "../../../db/queries/add-incident.ts"
 import type { SeenBefore } from "../../../db/queries/list-losses.ts"
+import type { Sighting } from "../../../db/queries/note-sighting.ts"
 import type { Watermark } from "../../../db/queries/read-watermarks.ts"
 
 /** What the stand-in of Postgres keeps: the tables that the ledger, flusher and recovery use. */
@@ -73,6 +74,7 @@ export type PostgresState = {
   partitions: PartitionRow[]
   generations: GenerationRow[]
   losses: LossRow[]
+  sightings: Sighting[]
   incidents: Incident[]
   /** The account plane: number of the last instruction that was made, and the auth version. */
   accounts: Map<string, { lastInstruction: number; authVersion: number }>
@@ -91,7 +93,7 @@ export type PostgresState = {
 export function emptyState(): PostgresState {
   return {
     ...{ server: 0, partitionCount: 0, opening: 0, servicesVersion: 1 },
-    ...{ partitions: [], generations: [], losses: [], incidents: [], records: [] },
+    ...{ partitions: [], generations: [], losses: [], sightings: [], incidents: [], records: [] },
     ...{ accounts: new Map(), instructions: new Map(), reversals: new Set() },
     ...{ snapshots: new Map(), recordOf: new Map(), results: new Map(), counters: new Map() },
     months: new Set(),
