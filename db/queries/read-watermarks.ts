@@ -38,8 +38,9 @@ export async function readWatermarks(sql: Sql): Promise<Watermark[]> {
       p.entry_number as "entryNumber", p.entry_id as "entryId", p.records, p.opening,
       p.opened_entry as "openedEntry", p.opened_records as "openedRecords",
       p.is_refilling as "isRefilling", p.chain_head as "chainHead", p.chain_start as "chainStart",
-      concat_ws(' ', pg_postmaster_start_time(), pg_relation_filenode('partitions'),
-        (select d.oid from pg_database d where d.datname = current_database())) as server
+      concat_ws(' ', extract(epoch from pg_postmaster_start_time()),
+        (select d.oid from pg_database d where d.datname = current_database()),
+        pg_relation_filenode('partitions')) as server
     from partitions p join ledger l on p.partition < l.partitions
     order by p.partition
   `
