@@ -13,12 +13,9 @@ import {
   SETTLE_COMMAND_TIMEOUT_MS,
 } from "../limits.ts"
 import { messageOf } from "../ticker.ts"
-import { examine, judge } from "./diagnose.ts"
 import { countLosses } from "./losses.ts"
-import { hasScripts, noteOpen, openingOf, openNode } from "./nodes.ts"
-import { readPlace } from "./places.ts"
-import { type Claimed, fencePartition, recoverPartition } from "./recover.ts"
-import { refill } from "./refill.ts"
+import { hasScripts } from "./nodes.ts"
+import { NotCompared, openNodes } from "./open-nodes.ts"
 import { LedgerRefused, requireDurable, requireLedger } from "./requirements.ts"
 import type { Log, Stores } from "./stores.ts"
 
@@ -58,8 +55,9 @@ export async function startKeeper(settings: KeeperSettings): Promise<{ stop(): P
     await requireAll(redis.all(), log)
     await requireLedger(sql, partitions)
     await openLedger(stores, settings).catch((error: unknown) => {
-      if (error instanceof LedgerRefused || redis.all().length === 1) throw error
-      complain(messageOf(error))
+      const isOpen = error instanceof NotCompared || redis.all().length > 1
+      if (error instanceof LedgerRefused || !isOpen) throw error
+      complain(error)
     })
   } catch (error) {
     await release()
@@ -77,14 +75,17 @@ export async function startKeeper(settings: KeeperSettings): Promise<{ stop(): P
         if (await openLedger(stores, settings)) log("the ledger is open again")
         complaint = ""
       } catch (error) {
-        complain(messageOf(error))
+        complain(error)
       }
     }
   }
 
   /** Once per cause: an outage lasts longer than one look. */
-  function complain(message: string): void {
-    if (message !== complaint) log(`the ledger cannot be opened: ${message}`)
+  function complain(error: unknown): void {
+    const message = messageOf(error)
+    const what =
+      error instanceof NotCompared ? "Postgres cannot be compared" : "the ledger cannot be opened"
+    if (message !== complaint) log(`${what}: ${message}`)
     complaint = message
   }
 
@@ -209,87 +210,4 @@ async function needsWork(
 async function isBehind({ redis }: Stores, watermark: Watermark): Promise<boolean> {
   const meta = await readMeta(redis, watermark.partition)
   return meta === null || meta.entryNumber < watermark.entryNumber
-}
-
-type Intact = { partition: number; meta: Meta; watermark: Watermark }
-/** `reason` null: nothing says that Postgres was restored, and it may have been. */
-type Behind = { watermark: Watermark; meta: Meta; reason: string | null }
-
-/**
- * First what is quick, on each node: its partitions that are in order wait for nothing. Then the others
- * are built anew. What is wrong with one node is thrown once all have been looked at.
- */
-async function openNodes(stores: Stores, { nodes, distrusted }: Work, log: Log): Promise<void> {
-  const building: { claimed: Claimed; opening: number }[] = []
-  const failures: unknown[] = []
-  for (const node of nodes) {
-    try {
-      await requireDurable(node)
-      const { claimed, opening } = await openIntact({ stores, node, distrusted, log })
-      building.push(...claimed.map((each) => ({ claimed: each, opening })))
-    } catch (error) {
-      failures.push(error)
-    }
-  }
-  for (const { claimed, opening } of building) {
-    await recoverPartition(stores, claimed, { opening, log }).catch((error) => failures.push(error))
-  }
-  if (failures.length > 0) throw failures[0]
-}
-
-/** Opens a node for those of its partitions that are in order, and fences the others. */
-async function openIntact({
-  stores,
-  node,
-  distrusted,
-  log,
-}: {
-  stores: Stores
-  node: Redis
-  distrusted: ReadonlyMap<number, string>
-  log: Log
-}): Promise<{ claimed: Claimed[]; opening: number }> {
-  const { redis, sql } = stores
-  const intact: Intact[] = []
-  const behind: Behind[] = []
-  const claimed: Claimed[] = []
-  for (const { partition } of await readWatermarks(sql)) {
-    if (redis.of(partition) !== node) continue
-    const found = await examine(stores, partition)
-    const { watermark } = found
-    const verdict = judge(found)
-    const distrust = distrusted.get(partition)
-    if (verdict.status === "postgres_back") {
-      behind.push({ watermark, ...verdict })
-    } else if (verdict.status === "intact" && distrust === undefined) {
-      const { meta } = verdict
-      if (found.isCompared && !watermark.isRefilling) intact.push({ partition, meta, watermark })
-      else behind.push({ watermark, meta, reason: null })
-    } else {
-      const reason = distrust ?? ("reason" in verdict ? verdict.reason : null)
-      const lost = { watermark, claimedInRedis: found.claim, reason }
-      claimed.push(await fencePartition(stores, lost))
-    }
-  }
-  for (const each of behind) {
-    const meta = await refill(stores, each, log)
-    const { partition } = each.watermark
-    intact.push({ partition, meta, watermark: await readPlace(sql, partition) })
-  }
-  return { claimed, opening: await openWith(stores, node, intact) }
-}
-
-/**
- * Only a node that has no scripts is opened: on one that has, its other partitions are being charged. But
- * one that somebody doubts is opened anew, so that all of them tell what they have seen.
- */
-async function openWith(stores: Stores, node: Redis, intact: readonly Intact[]): Promise<number> {
-  const isDoubted = intact.some(({ watermark }) => watermark.isOpen && watermark.opening === 0)
-  const known = isDoubted ? 0 : await openingOf(stores, node)
-  if (known === 0) return openNode(stores, node, intact)
-  for (const { partition, meta, watermark } of intact) {
-    if (watermark.isOpen && watermark.opening === known) continue
-    await noteOpen(stores.sql, { partition, meta, opening: known })
-  }
-  return known
 }

@@ -182,6 +182,35 @@ describe("a Postgres that was restored to an earlier moment", () => {
     })
   })
 
+  test("restarted, and cannot be compared: charges go on, and the account plane waits", async () => {
+    await withStores({}, async (stores) => {
+      const before = await startLedger(stores, { flusher: false })
+      const accountId = await before.openAccount({ balanceFen: 100 })
+      const flusher = await before.startFlusher()
+      await before.books()
+      await flusher.stop()
+      await pay(before, accountId)
+      await before.redis.set("{p0}:server", "another")
+      await before.stop()
+      await stores.restartRedis()
+      const { sql } = stores
+      await sql`update account_snapshots set balance_fen = balance_fen + 1`
+      const after = await startLedger(stores, { flusher: false })
+      await pay(after, accountId)
+      expect(await after.ledger.isRecordBehind()).toBe("behind")
+      expect(
+        after.log.filter((line) => line.startsWith("Postgres cannot be compared")),
+      ).toHaveLength(1)
+      await sql`update account_snapshots set balance_fen = balance_fen - 1`
+      await eventually(async () => (await after.ledger.isRecordBehind()) === "level")
+      expect(await spent(after, accountId)).toBe(2)
+      const again = await after.startFlusher()
+      await after.books()
+      await again.stop()
+      await after.stop()
+    })
+  })
+
   test("before the generation that Redis runs: finds its way from one stream to the next", async () => {
     await withLedger({}, async (t) => {
       const accountId = await t.openAccount({ balanceFen: 100 })
