@@ -21,6 +21,11 @@ function reconnect(site: Site): void {
   for (const { toRedis } of site.roles) toRedis.accept()
 }
 
+async function restart(site: Site, node: RedisNode): Promise<void> {
+  await node.start()
+  reconnect(site)
+}
+
 const flushAll: Fault = {
   name: "FLUSHALL",
   mayLose: true,
@@ -39,10 +44,7 @@ const emptied: Fault = {
     await isolate(at)
     await node.kill()
     rmSync(aofOf(node), { recursive: true })
-    return async () => {
-      await node.start()
-      reconnect(at.site)
-    }
+    return () => restart(at.site, node)
   },
 }
 
@@ -59,10 +61,7 @@ const oldAof: Fault = {
     await node.kill()
     rmSync(aofOf(node), { recursive: true })
     cpSync(copy, aofOf(node), { recursive: true })
-    return async () => {
-      await node.start()
-      reconnect(at.site)
-    }
+    return () => restart(at.site, node)
   },
 }
 
@@ -81,10 +80,7 @@ const truncatedAof: Fault = {
       : at.chance.between(0, size)
     truncateSync(file, kept)
     at.note(`${size - kept} of ${size} bytes`)
-    return async () => {
-      await node.start()
-      reconnect(at.site)
-    }
+    return () => restart(at.site, node)
   },
 }
 
