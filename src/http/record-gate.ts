@@ -12,31 +12,35 @@ export type RecordGate = {
   require(): Promise<void>
 }
 
-/** It asks only where a connection has ended since it was last sure. */
-export function createRecordGate(
-  isRecordBehind: () => Promise<"behind" | "level" | "unknown">,
-): RecordGate {
+type State = "behind" | "level" | "unknown"
+
+/** It asks only where a connection has ended since it was last sure, and once for all that wait. */
+export function createRecordGate(isRecordBehind: () => Promise<State>): RecordGate {
   let doubts = 1
   let dispelled = 0
+  let asking: { doubts: number; state: Promise<State> } | null = null
   return {
     doubt() {
       doubts++
     },
     async require() {
       if (dispelled === doubts) return
-      const asked = doubts
-      const state = await settled()
+      if (asking?.doubts !== doubts) asking = { doubts, state: settled() }
+      const asked = asking
+      const state = await asked.state.finally(() => {
+        if (asking === asked) asking = null
+      })
       if (state === "behind") {
         throw new Problem("billing_unavailable", {
-          detail: "The record was restored and is being filled up again. Nothing was changed.",
+          detail: "The record may lack something and is being compared. Nothing was changed.",
           headers: { "Retry-After": "5" },
         })
       }
-      if (state === "level") dispelled = asked
+      if (state === "level") dispelled = Math.max(dispelled, asked.doubts)
     },
   }
 
-  async function settled() {
+  async function settled(): Promise<State> {
     const deadlineAt = performance.now() + RECORD_WAIT_MS
     for (;;) {
       const state = await isRecordBehind()

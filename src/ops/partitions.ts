@@ -7,7 +7,7 @@ import { type Lag, readLag } from "../ledger/meta.ts"
 /**
  * open       charges are decided and flushed
  * stopped    nothing is flushed until an operator says so: `ops resume`
- * refilling  Postgres was restored, and is being filled up again from the stream
+ * refilling  Postgres may lack what Redis has, and is being filled up from the stream
  * fenced     Redis does not run the generation that Postgres has: nothing is charged
  * closed     it was never opened, or is being opened
  * unknown    Redis does not answer
@@ -59,7 +59,7 @@ function judge(told: Told, lag: Lag | string | null): { state: State; reason: st
   const { isOpen, isRefilling, stoppedBecause, generation } = told
   if (stoppedBecause !== null) return { state: "stopped", reason: `stopped: ${stoppedBecause}` }
   if (isRefilling) {
-    const reason = "Postgres was restored, and is being filled up again from the stream"
+    const reason = "Postgres may lack what Redis has, and is being filled up from the stream"
     return { state: "refilling", reason }
   }
   if (!isOpen) return { state: "closed", reason: "it is not open yet" }
