@@ -76,7 +76,7 @@ export type Order =
   /** `at`: what of each lane the furthest order explains, and where it ends. */
   | { status: "none"; at: readonly number[]; made: number; account: Account }
 
-const NODES_MAX = 300_000
+const NODES_MAX = 1_000_000
 
 export function linearise(start: Account, history: History): Order {
   const { lanes } = history
