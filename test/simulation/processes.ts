@@ -46,7 +46,7 @@ export function runProcess<Running>(deps: Deps<Running>): Process<Running> {
     crash,
     pause(forMs) {
       if (part === null) return
-      pausedUntilMs = scheduler.now() + forMs
+      pausedUntilMs = Math.max(pausedUntilMs, scheduler.now() + forMs)
       part.pausedUntilMs = pausedUntilMs
     },
     stop,
