@@ -15,11 +15,15 @@ export function createRelease({
 }) {
   const later = new Set<Promise<void>>()
   const stopping = Promise.withResolvers<void>()
-  return { release, stop }
+  return { release, releaseLater, stop }
 
   /** Resolves when the hold is void, or will be tried again. */
   async function release(holdId: string): Promise<void> {
-    if (await isOver(holdId)) return
+    if (!(await isOver(holdId))) releaseLater(holdId)
+  }
+
+  /** Where the ledger is away already, nobody waits for it once more. */
+  function releaseLater(holdId: string): void {
     const retried = retry(holdId).finally(() => later.delete(retried))
     later.add(retried)
   }

@@ -20,7 +20,7 @@ export type SettleDeps = {
 
 /** What the upstream has answered says what is taken; what is not taken is given back. */
 export function createSettle({ ledger, unpaid, tell }: SettleDeps) {
-  const { release, stop } = createRelease({ ledger, tell })
+  const { release, releaseLater, stop } = createRelease({ ledger, tell })
   return { settle, stop }
 
   async function settle(paying: Paying, forwarded: Forwarded): Promise<Settled> {
@@ -53,8 +53,11 @@ export function createSettle({ ledger, unpaid, tell }: SettleDeps) {
         }
         // It is not paid, and never given for nothing.
         controller.abort()
-        await release(holdId)
-        if (captured.status !== "unavailable") tell("calls lost their holds", captured.status)
+        if (captured.status === "unavailable") releaseLater(holdId)
+        else {
+          await release(holdId)
+          tell("calls lost their holds", captured.status)
+        }
         return { status: "unavailable" }
       }
     }
