@@ -33,8 +33,9 @@ export function startProbe(ports: readonly number[]): Probe {
   }
 }
 
-/** Long enough for one look, and for what is in flight. */
+/** Long enough for one look, and for what is in flight. A call that began the second is looked for so far before it. */
 const TRUTH_MS = 1_000
+const EDGE_MS = 250
 const CALLS_MIN = 5
 
 /**
@@ -47,10 +48,12 @@ export function untruths(looks: readonly Look[], samples: readonly Sample[]): nu
     if (says === "nothing") return false
     const before = decided.filter(
       (sample) =>
-        sample.gateway === gateway && sample.sentAt > at - TRUTH_MS && sample.answeredAt < at,
+        sample.gateway === gateway &&
+        sample.sentAt > at - TRUTH_MS - EDGE_MS &&
+        sample.answeredAt < at,
     )
     const opposite = says === "ready" ? "unavailable" : "paid"
-    const spansIt = before.some((sample) => sample.sentAt < at - TRUTH_MS * 0.8)
+    const spansIt = before.some((sample) => sample.sentAt < at - TRUTH_MS)
     return (
       spansIt && before.length >= CALLS_MIN && before.every(({ outcome }) => outcome === opposite)
     )

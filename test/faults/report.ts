@@ -6,7 +6,8 @@ import { isClean, lineOf, type Verdict } from "./verdict.ts"
 export function tell(attempt: Attempt): string[] {
   const { fault, verdict, times, notes, calls, underWay } = attempt
   const noted = notes.length === 0 ? "" : ` (${notes.join("; ")})`
-  const answers = `503: ${times.unavailable}, later than 500 ms: ${times.lateUnavailable}, slowest ${times.slowestUnavailable} ms`
+  const untrue = times.untruths === 0 ? "" : `; /readyz was wrong ${times.untruths} times`
+  const answers = `503: ${times.unavailable}, later than 500 ms: ${times.lateUnavailable}, slowest ${times.slowestUnavailable} ms${untrue}`
   return [
     `${isClean(verdict) ? "ok  " : "FAIL"} ${fault}${noted}`,
     `     ${lineOf(verdict)}`,
