@@ -57,6 +57,8 @@ export const STOP_SETTLE_MS = 3_000
 /** Promise 9: an answer within this time, whatever happened. */
 export const UNAVAILABLE_ANSWER_MS_MAX = 500
 export const SETTLE_RETRY_MS = 50
+/** How long a call waits for what Redis has of its account, where that is not decided by a batch. */
+export const READ_DEADLINE_MS = 400
 /** After which a command's outcome is unknown, and its connection is not trusted any more. */
 export const SETTLE_COMMAND_TIMEOUT_MS = 1_000
 export const REOPEN_POLL_MS = 100

@@ -1,6 +1,6 @@
 import { inTime } from "../deadline.ts"
 import { type AccountId, partitionOf } from "../ids.ts"
-import { HEALTH_READ_MS, UNFLUSHED_RECORDS_MAX } from "../limits.ts"
+import { HEALTH_READ_MS, READ_DEADLINE_MS, UNFLUSHED_RECORDS_MAX } from "../limits.ts"
 import type { Batcher } from "./batcher.ts"
 import type { RedisNodes } from "./cluster.ts"
 import { accountKey, metaKey } from "./keys.ts"
@@ -29,10 +29,12 @@ export async function readAccount(
   const partition = partitionOf(accountId, opened.partitions)
   const generation = opened.generations[partition] ?? 0
   const key = accountKey(partition, generation, accountId)
-  const [meta, state] = await redis
-    .of(partition)
-    .mgetBuffer(metaKey(partition), key)
-    .catch(() => [null, null])
+  const asked = redis.of(partition).mgetBuffer(metaKey(partition), key)
+  const nothing = [null, null]
+  const [meta, state] = await inTime(
+    asked.catch(() => nothing),
+    { timeoutMs: READ_DEADLINE_MS, late: nothing },
+  )
   if (!meta) return { status: "unavailable" }
   const { generation: current, services } = decodeMeta(meta)
   if (current !== generation) return { status: "unavailable" }
