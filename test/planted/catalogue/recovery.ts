@@ -262,8 +262,8 @@ export const RECOVERY_FAULTS: readonly PlantedFault[] = [
     edits: [
       {
         file: "src/http/record-gate.ts",
-        from: 'if (state === "behind") {',
-        to: 'if (state === "behind" && doubts < 0) {',
+        from: "if (dispelled === doubts) return",
+        to: "if (dispelled <= doubts) return",
       },
     ],
     caughtBy: {
