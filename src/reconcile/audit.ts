@@ -43,7 +43,7 @@ export async function auditBooks(options: Options): Promise<Audit> {
   return { accounts, records, creditsFen, debitsFen, balancesFen, driftFen, findings }
 }
 
-/** Until the watermark of each partition is at the last entry of its stream. Else: what is behind. */
+/** Until the watermark of each partition is known to be at the end of its stream. Else: what is behind. */
 async function awaitFlush(
   { sql, redis }: Stores,
   generations: readonly number[],
@@ -52,9 +52,10 @@ async function awaitFlush(
   const deadlineAt = performance.now() + catchUpMs
   for (;;) {
     const behind: string[] = []
-    for (const { partition, generation, entryNumber } of await readWatermarks(sql)) {
+    for (const { partition, generation, entryNumber, isRefilling } of await readWatermarks(sql)) {
       const meta = await readMeta(redis, partition)
-      if (meta?.generation === generations[partition] && meta?.entryNumber === entryNumber) continue
+      const isSame = meta?.generation === generations[partition]
+      if (isSame && meta?.entryNumber === entryNumber && !isRefilling) continue
       const has =
         meta === null ? "none" : `entry ${meta.entryNumber} of generation ${meta.generation}`
       behind.push(

@@ -1,8 +1,10 @@
 import { readdirSync } from "node:fs"
 import { join } from "node:path"
 import { listDistrusted } from "../../db/queries/list-distrusted.ts"
+import { readWatermarks, type Watermark } from "../../db/queries/read-watermarks.ts"
 import { commandOf } from "../../src/embedded/processes.ts"
 import { oneNode } from "../../src/ledger/cluster.ts"
+import { serverKey } from "../../src/ledger/keys.ts"
 import { readMeta } from "../../src/ledger/meta.ts"
 import { eventually } from "../support/eventually.ts"
 import type { Journal } from "./journal.ts"
@@ -34,7 +36,7 @@ async function untilQuiet(site: Site): Promise<void> {
   await eventually(async () => (await sql`select 1 from losses where not handled`).length === 0, {
     timeoutMs: SETTLED_MS,
   })
-  await untilOpen(sql)
+  await untilOpen(site)
   await untilUp(site)
   await eventually(
     async () => {
@@ -48,12 +50,14 @@ async function untilQuiet(site: Site): Promise<void> {
   await eventually(async () => requireNone(await behind(site)), { timeoutMs: SETTLED_MS })
 }
 
-/** A generation that is known to have lost something is replaced. */
-async function untilOpen(sql: Site["sql"]): Promise<void> {
+/** A generation that is known to have lost something is replaced; a server of Postgres that is new is compared. */
+async function untilOpen({ sql, redis }: Site): Promise<void> {
   const look = async () => (await listDistrusted(sql)).length === 0
   await eventually(look, { timeoutMs: SETTLED_MS })
+  const isKnown = async ({ partition, isOpen, isRefilling, server }: Watermark) =>
+    isOpen && !isRefilling && (await redis().client.get(serverKey(partition))) === server
   await eventually(
-    async () => (await sql`select 1 from partitions where not is_open`).length === 0,
+    async () => (await Promise.all((await readWatermarks(sql)).map(isKnown))).every(Boolean),
     { timeoutMs: SETTLED_MS },
   )
 }

@@ -4,10 +4,10 @@ import { join } from "node:path"
 import type { Redis } from "ioredis"
 import type { Sql } from "../../db/connection.ts"
 import { migrate } from "../../db/migrate.ts"
-import { readOpening } from "../../db/queries/read-opening.ts"
 import { readWatermarks } from "../../db/queries/read-watermarks.ts"
 import { commandOf } from "../../src/embedded/processes.ts"
 import { oneNode, type RedisNodes } from "../../src/ledger/cluster.ts"
+import { serverKey } from "../../src/ledger/keys.ts"
 import { readMeta } from "../../src/ledger/meta.ts"
 import { startPostgresNode, startRedisNode } from "../faults/servers.ts"
 import { eventually } from "../support/eventually.ts"
@@ -146,11 +146,16 @@ export async function startModelSystem(): Promise<System> {
     )
   }
 
-  /** The generations that Postgres knows of are those that Redis runs. */
+  /** The generations that Postgres knows of are those that Redis runs, and that Postgres is known. */
   async function isOpen(): Promise<boolean> {
-    const { generations } = await readOpening(sql)
-    const metas = await Promise.all(generations.map((_, partition) => readMeta(nodes, partition)))
-    return metas.every((meta, partition) => meta?.generation === generations[partition])
+    const opened = await Promise.all(
+      (await readWatermarks(sql)).map(async ({ partition, generation, server, isRefilling }) => {
+        const meta = await readMeta(nodes, partition)
+        const isKnown = (await redis.get(serverKey(partition))) === server
+        return meta?.generation === generation && isKnown && !isRefilling
+      }),
+    )
+    return opened.every(Boolean)
   }
 
   async function flushed(timeoutMs = RECOVERY_MS): Promise<void> {

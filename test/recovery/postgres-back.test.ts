@@ -190,6 +190,7 @@ describe("a Postgres that was restored to an earlier moment", () => {
       await before.books()
       await flusher.stop()
       await pay(before, accountId)
+      await before.stopKeeper()
       await before.redis.set("{p0}:server", "another")
       await before.stop()
       await stores.restartRedis()
