@@ -24,7 +24,7 @@ export async function countAttempt(
       count = case when a.window_ends_at <= now() then 1 else a.count + 1 end,
       window_ends_at =
         case when a.window_ends_at <= now() then excluded.window_ends_at else a.window_ends_at end
-    returning count, ceil(extract(epoch from window_ends_at - now()) - 0.001)::integer as "secondsLeft"
+    returning count, ceil(extract(epoch from window_ends_at - clock_timestamp()))::integer as "secondsLeft"
   `
   if (row === undefined) throw new Error("an upsert returned no row")
   return row

@@ -51,7 +51,8 @@ export async function redeemCode(sql: Sql, redemption: Redemption): Promise<Rede
           where r.code_id = c.id and r.account_id = ${accountId}) as is_redeemed
       from redemption_codes c where code = ${code}
     ), barred as (
-      select ceil(extract(epoch from window_ends_at - now()) - 0.001)::integer as seconds_left from attempts
+      select ceil(extract(epoch from window_ends_at - clock_timestamp()))::integer as seconds_left
+      from attempts
       where key = ${attempts.key} and count >= ${attempts.max}::integer and window_ends_at > now()
     ), expected as (
       select coalesce(max(s.balance_fen), 0) + coalesce((
@@ -88,7 +89,7 @@ export async function redeemCode(sql: Sql, redemption: Redemption): Promise<Rede
         count = case when a.window_ends_at <= now() then 1 else a.count + 1 end,
         window_ends_at =
           case when a.window_ends_at <= now() then excluded.window_ends_at else a.window_ends_at end
-      returning count, ceil(extract(epoch from window_ends_at - now()) - 0.001)::integer as seconds_left
+      returning count, ceil(extract(epoch from window_ends_at - clock_timestamp()))::integer as seconds_left
     )
     select
       case

@@ -1,9 +1,12 @@
 import type { Sql } from "../../db/connection.ts"
-import { readWatermarks } from "../../db/queries/read-watermarks.ts"
+import { readWatermarks, type Watermark } from "../../db/queries/read-watermarks.ts"
 import type { RedisNodes } from "./cluster.ts"
-import { serverKey } from "./keys.ts"
 import { readMeta } from "./meta.ts"
 import type { Openings } from "./opening.ts"
+import { isCompared } from "./server.ts"
+import type { Meta } from "./states.ts"
+
+type State = "behind" | "level" | "unknown"
 
 /**
  * Whether Postgres lacks what Redis has, or may: it was restored to an earlier moment, or is another server
@@ -18,29 +21,39 @@ export async function isRecordBehind({
   redis: RedisNodes
   sql: Sql
   openings: Openings
-}): Promise<"behind" | "level" | "unknown"> {
+}): Promise<State> {
   const { partitions } = openings.current() ?? (await openings.reload())
   // Before the watermarks: a flush in between only raises these.
   const all = Array.from({ length: partitions }, (_, partition) => partition)
-  const found = await Promise.all(
-    all.map(async (partition) => {
-      const [meta, server] = await Promise.all([
-        readMeta(redis, partition),
-        redis.of(partition).get(serverKey(partition)),
-      ]).catch(() => [undefined, null])
-      return { meta, server }
-    }),
+  const metas = await Promise.all(
+    all.map((partition) => readMeta(redis, partition).catch(() => undefined)),
   )
-  let isKnown = true
-  for (const watermark of await readWatermarks(sql)) {
-    if (watermark.isRefilling) return "behind"
-    const { meta, server } = found[watermark.partition] ?? {}
-    if (meta === undefined) isKnown = false
-    if (!meta) continue
-    if (server !== watermark.server) return "behind"
-    if (meta.generation > watermark.generation) return "behind"
-    const isSame = meta.generation === watermark.generation
-    if (isSame && meta.entryFlushed > watermark.entryNumber) return "behind"
+  const watermarks = await readWatermarks(sql)
+  const states = await Promise.all(
+    watermarks.map((watermark) => judge(redis, watermark, metas[watermark.partition])),
+  )
+  return (
+    states.find((state) => state === "behind") ??
+    states.find((state) => state === "unknown") ??
+    "level"
+  )
+}
+
+/** `meta`: undefined where Redis did not tell it, null where there is none. */
+async function judge(
+  redis: RedisNodes,
+  watermark: Watermark,
+  meta: Meta | null | undefined,
+): Promise<State> {
+  if (watermark.isRefilling) return "behind"
+  if (meta === undefined) return "unknown"
+  if (meta === null) return "level"
+  if (meta.generation > watermark.generation) return "behind"
+  const isSame = meta.generation === watermark.generation
+  if (isSame && meta.entryFlushed > watermark.entryNumber) return "behind"
+  try {
+    return (await isCompared(redis, watermark)) ? "level" : "behind"
+  } catch {
+    return "unknown"
   }
-  return isKnown ? "level" : "unknown"
 }

@@ -1,6 +1,7 @@
 import type { Watermark } from "../../db/queries/read-watermarks.ts"
-import { claimKey, serverKey, streamKey } from "../ledger/keys.ts"
+import { claimKey, streamKey } from "../ledger/keys.ts"
 import { readMeta } from "../ledger/meta.ts"
+import { isCompared } from "../ledger/server.ts"
 import type { Meta } from "../ledger/states.ts"
 import { readPlace } from "./places.ts"
 import type { Stores } from "./stores.ts"
@@ -52,11 +53,10 @@ export async function examine({ redis, sql }: Stores, partition: number): Promis
   const [atWatermark] = await redis.of(partition).xrange(stream, at, at)
   const [last] = await redis.of(partition).xrevrange(stream, "+", "-", "COUNT", 1)
   const claim = await redis.of(partition).getBuffer(claimKey(partition))
-  const server = await redis.of(partition).get(serverKey(partition))
   return {
     ...{ watermark, before, meta },
     claim: claim === null ? 0 : claim.readUInt32LE(0),
-    isCompared: server === watermark.server,
+    isCompared: await isCompared(redis, watermark),
     atWatermark: nameOf(atWatermark),
     last: nameOf(last),
   }

@@ -3,8 +3,8 @@ import { connectSql } from "../../db/connection.ts"
 import { readWatermarks, type Watermark } from "../../db/queries/read-watermarks.ts"
 import { within } from "../deadline.ts"
 import { connectNodes } from "../ledger/cluster.ts"
-import { serverKey } from "../ledger/keys.ts"
 import { readMeta } from "../ledger/meta.ts"
+import { isCompared } from "../ledger/server.ts"
 import type { Meta } from "../ledger/states.ts"
 import {
   KEEPER_ATTEMPT_MS,
@@ -200,8 +200,7 @@ async function needsWork(
   const { partition, opening, isOpen, isRefilling } = watermark
   if (!isOpen || isRefilling || meta?.generation !== watermark.generation) return true
   if (meta.entryFlushed > watermark.entryNumber) return true
-  const server = await stores.redis.of(partition).get(serverKey(partition))
-  if (server !== watermark.server) return true
+  if (!(await isCompared(stores.redis, watermark))) return true
   if (meta.entryNumber < watermark.entryNumber && (await isBehind(stores, watermark))) return true
   return !(await hasScripts(stores.redis.of(partition), opening))
 }

@@ -8,9 +8,10 @@ import { sumSnapshots } from "../../db/queries/sum-snapshots.ts"
 import { switchGeneration } from "../../db/queries/switch-generation.ts"
 import type { StreamPlace } from "../flusher/read-entries.ts"
 import { randomChars } from "../ids.ts"
-import { builtKey, claimKey, metaKey, serverKey, streamKey } from "../ledger/keys.ts"
+import { builtKey, claimKey, metaKey, streamKey } from "../ledger/keys.ts"
 import { readReply } from "../ledger/run-script.ts"
 import { FENCE_PARTITION_TEXT, OPEN_PARTITION_TEXT } from "../ledger/scripts.ts"
+import { noteCompared } from "../ledger/server.ts"
 import { buildGeneration } from "./build.ts"
 import { removeGenerations } from "./clean.ts"
 import { drain } from "./drain.ts"
@@ -88,7 +89,7 @@ export async function recoverPartition(
     throw new LedgerRefused(`Partition ${partition} is being opened by another process.`)
   }
   await at?.("switched")
-  await stores.redis.of(partition).set(serverKey(partition), watermark.server)
+  await noteCompared(stores.redis, watermark)
   await openGeneration(stores, { partition, claim, genesis, pages })
   await at?.("opened")
   const { records } = await readPlace(sql, partition)

@@ -3,8 +3,9 @@ import { adoptGeneration } from "../../db/queries/adopt-generation.ts"
 import { finishRefill } from "../../db/queries/finish-refill.ts"
 import type { Watermark } from "../../db/queries/read-watermarks.ts"
 import { setRefilling } from "../../db/queries/set-refilling.ts"
-import { serverKey, streamKey } from "../ledger/keys.ts"
+import { streamKey } from "../ledger/keys.ts"
 import { readMeta } from "../ledger/meta.ts"
+import { noteCompared } from "../ledger/server.ts"
 import type { Meta } from "../ledger/states.ts"
 import { drain } from "./drain.ts"
 import { readPlace } from "./places.ts"
@@ -79,7 +80,7 @@ async function finishIfFilled(
     log(`ALARM partition ${partition}: Postgres was restored, and is filled up again: ${detail}`)
     await noteBack(sql, { watermark, meta, reason: detail })
   }
-  await redis.of(partition).set(serverKey(partition), watermark.server)
+  await noteCompared(redis, watermark)
   log(`partition ${partition}: Postgres has all records`)
   return meta
 }

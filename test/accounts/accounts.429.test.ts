@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test"
+import { attemptKey, createAttempts } from "../../src/http/attempts.ts"
 import { randomChars } from "../../src/ids.ts"
+import { eventually } from "../support/eventually.ts"
 import { useSystem } from "../support/system.ts"
 
 const system = useSystem({ registrationsPerHour: 3, trustedProxies: ["127.0.0.1"] })
@@ -38,4 +40,23 @@ test("after the window, registrations go on", async () => {
   expect((await register(address)).status).toBe(429)
   await system().sql`update attempts set window_ends_at = now()`
   expect((await register(address)).status).toBe(201)
+})
+
+test("an attempt that waited for another's is told what is left by then: never more than the window", async () => {
+  const { sql } = system()
+  const rule = { name: "waits", max: 1, windowMs: 60_000 }
+  const another = { key: attemptKey(rule, "somebody"), count: 1, window_ends_at: new Date() }
+  const waiting = await sql.begin(async (transaction) => {
+    await transaction`insert into attempts ${transaction(another)}`
+    const counted = createAttempts(sql).count(rule, "somebody")
+    await eventually(async () => {
+      const waits = await sql`select from pg_stat_activity where wait_event = 'transactionid'
+        and datname = current_database()`
+      return waits.length === 1
+    })
+    await transaction`update attempts set window_ends_at = clock_timestamp() + interval '60 s'
+      where key = ${another.key}`
+    return { counted }
+  })
+  expect(await waiting.counted).toEqual({ status: "rate_limited", rule, secondsLeft: 60 })
 })

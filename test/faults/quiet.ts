@@ -4,8 +4,8 @@ import { listDistrusted } from "../../db/queries/list-distrusted.ts"
 import { readWatermarks, type Watermark } from "../../db/queries/read-watermarks.ts"
 import { commandOf } from "../../src/embedded/processes.ts"
 import { oneNode } from "../../src/ledger/cluster.ts"
-import { serverKey } from "../../src/ledger/keys.ts"
 import { readMeta } from "../../src/ledger/meta.ts"
+import { isCompared } from "../../src/ledger/server.ts"
 import { eventually } from "../support/eventually.ts"
 import type { Journal } from "./journal.ts"
 import { readPlaces } from "./loss.ts"
@@ -54,8 +54,10 @@ async function untilQuiet(site: Site): Promise<void> {
 async function untilOpen({ sql, redis }: Site): Promise<void> {
   const look = async () => (await listDistrusted(sql)).length === 0
   await eventually(look, { timeoutMs: SETTLED_MS })
-  const isKnown = async ({ partition, isOpen, isRefilling, server }: Watermark) =>
-    isOpen && !isRefilling && (await redis().client.get(serverKey(partition))) === server
+  const isKnown = async (watermark: Watermark) =>
+    watermark.isOpen &&
+    !watermark.isRefilling &&
+    (await isCompared(oneNode(redis().client), watermark))
   await eventually(
     async () => (await Promise.all((await readWatermarks(sql)).map(isKnown))).every(Boolean),
     { timeoutMs: SETTLED_MS },

@@ -7,8 +7,8 @@ import { migrate } from "../../db/migrate.ts"
 import { readWatermarks } from "../../db/queries/read-watermarks.ts"
 import { commandOf } from "../../src/embedded/processes.ts"
 import { oneNode, type RedisNodes } from "../../src/ledger/cluster.ts"
-import { serverKey } from "../../src/ledger/keys.ts"
 import { readMeta } from "../../src/ledger/meta.ts"
+import { isCompared } from "../../src/ledger/server.ts"
 import { startPostgresNode, startRedisNode } from "../faults/servers.ts"
 import { eventually } from "../support/eventually.ts"
 import { type Relay, startRelay } from "../support/relay.ts"
@@ -149,10 +149,10 @@ export async function startModelSystem(): Promise<System> {
   /** The generations that Postgres knows of are those that Redis runs, and that Postgres is known. */
   async function isOpen(): Promise<boolean> {
     const opened = await Promise.all(
-      (await readWatermarks(sql)).map(async ({ partition, generation, server, isRefilling }) => {
-        const meta = await readMeta(nodes, partition)
-        const isKnown = (await redis.get(serverKey(partition))) === server
-        return meta?.generation === generation && isKnown && !isRefilling
+      (await readWatermarks(sql)).map(async (watermark) => {
+        const meta = await readMeta(nodes, watermark.partition)
+        const isSame = meta?.generation === watermark.generation
+        return isSame && !watermark.isRefilling && (await isCompared(nodes, watermark))
       }),
     )
     return opened.every(Boolean)

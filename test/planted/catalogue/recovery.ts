@@ -68,8 +68,8 @@ export const RECOVERY_FAULTS: readonly PlantedFault[] = [
     edits: [
       {
         file: "src/ledger/behind.ts",
-        from: `if (server !== watermark.server) return "behind"`,
-        to: `if (server === "") return "behind"`,
+        from: `return (await isCompared(redis, watermark)) ? "level" : "behind"`,
+        to: `return "level"`,
       },
     ],
     caughtBy: {
