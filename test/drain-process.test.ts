@@ -1,8 +1,11 @@
 import { afterEach, expect, test } from "bun:test"
+import { once } from "node:events"
 import http from "node:http"
+import net from "node:net"
+import { text } from "node:stream/consumers"
 import { Elysia } from "elysia"
 import { createDrain, type DrainOptions } from "../src/gateway/drain.ts"
-import { findListener, isMigrating } from "../src/gateway/listener.ts"
+import { acceptAtOnce, findListener, isMigrating } from "../src/gateway/listener.ts"
 import { call } from "./support/callers.ts"
 import { eventually } from "./support/eventually.ts"
 
@@ -30,7 +33,9 @@ function startApp() {
     })
     .listen({ hostname: "127.0.0.1", port: 0 })
   apps.push(app)
-  return { app, port: app.server?.port ?? 0, gate, started: started.promise }
+  const port = app.server?.port ?? 0
+  acceptAtOnce(port)
+  return { app, port, gate, started: started.promise }
 }
 
 const apps: { stop(isAbrupt: boolean): Promise<unknown> }[] = []
@@ -79,6 +84,17 @@ test("a connection that is there when the port closes gets its answer, and is to
   })
   await drained
   expect(findListener(port)?.connections()).toBe(0)
+})
+
+test("a connection on which nothing was sent yet when the port closes gets its answer", async () => {
+  const { app, port } = startApp()
+  const socket = net.connect(port, "127.0.0.1")
+  await once(socket, "connect")
+  const drained = drainWith().run(app, atOnce)
+  await eventually(() => isRefused(port))
+  socket.write("GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n")
+  expect(await text(socket)).toMatch(/^HTTP\/1.1 200 .*\bquick/s)
+  await drained
 })
 
 test("a call that does not end is cut off, and told of", async () => {

@@ -1,6 +1,8 @@
 import { afterEach, expect, test } from "bun:test"
+import { once } from "node:events"
 import { readFileSync } from "node:fs"
 import http from "node:http"
+import net from "node:net"
 import { connectSql } from "../db/connection.ts"
 import { commandOf, freePort } from "../src/embedded/processes.ts"
 import { oneNode } from "../src/ledger/cluster.ts"
@@ -73,6 +75,19 @@ test("gateways told to stop one after another under load fail no call, and charg
   expect(code).toBe(0)
   expect(output.match(/was told to stop: starting another in its place/g)).toHaveLength(4)
 }, 120_000)
+
+test("a connection is accepted before anything is sent on it: no port that closes resets it", async () => {
+  const { port } = await startInstallation(places, { gateways: 1 })
+  const socket = net.connect(port, "127.0.0.1")
+  await once(socket, "connect")
+  const ends = [port, socket.localPort ?? 0].map(
+    (each) => `0100007F:${each.toString(16).toUpperCase()}`,
+  )
+  const [, after = ""] = readFileSync("/proc/net/tcp", "utf8").split(`${ends.join(" ")} `)
+  // 01: established; 03, SYN_RECV: the kernel keeps it until something is sent.
+  expect(after.slice(0, 2)).toBe("01")
+  socket.destroy()
+})
 
 test("the only gateway is replaced without a failed call as well", async () => {
   const installation = await startInstallation(places, { gateways: 1 })

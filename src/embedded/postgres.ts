@@ -35,7 +35,7 @@ type Programs = { initdb: string; postgres: string; share: string }
 type Place = { dir: string; data: string; owner: Owner | null; programs: Programs }
 
 const DATABASE = "fengate"
-/** Processes of a server that was killed may hold its shared memory for a moment. */
+/** What is left of a server that was killed may hold its pid and its shared memory for a moment. */
 const TAKEOVER_MS = 10_000
 
 const SETTINGS = [
@@ -155,7 +155,7 @@ async function launch(place: Place, port: number) {
     const child = spawnServer([...command, ...SETTINGS], { dir, log })
     if (await isReady(child, data)) return child
     const reason = lastLineOf(log)
-    const isHeld = /shared memory|HINT/.test(reason)
+    const isHeld = /lock file|shared memory/.test(reason)
     if (!isHeld || Date.now() > deadline) {
       throw new StartRefused(`Postgres did not start: ${reason}`)
     }

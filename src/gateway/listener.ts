@@ -18,7 +18,7 @@ import { ACCEPT_MS_MAX } from "../limits.ts"
 const LIBC = "libc.so.6"
 const [SOL_SOCKET, SO_ATTACH_FILTER, SO_ACCEPTCONN] = [1, 26, 30]
 const AF_INETS: readonly number[] = [2, 10]
-const [IPPROTO_TCP, TCP_INFO] = [6, 11]
+const [IPPROTO_TCP, TCP_DEFER_ACCEPT, TCP_INFO] = [6, 9, 11]
 /** Where in `struct tcp_info` a listening socket says how many wait to be accepted. */
 const TCP_INFO_UNACKED = 24
 
@@ -52,6 +52,19 @@ export function findListener(port: number): Listener | null {
       for (let ms = 0; isWaiting() && ms < ACCEPT_MS_MAX; ms++) await Bun.sleep(1)
       closeNow()
     },
+  }
+}
+
+/**
+ * From now on connections are accepted as they come. Bun has the kernel keep each one until its client
+ * has sent something, and what is kept so when the port closes is reset.
+ */
+export function acceptAtOnce(port: number): void {
+  const calls = process.platform === "linux" ? openLibc() : null
+  if (calls === null) return
+  const [off, length] = [new Int32Array(1), Int32Array.BYTES_PER_ELEMENT]
+  for (const { fd, isListening } of socketsOf(calls, port)) {
+    if (isListening) calls.setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, off, length)
   }
 }
 

@@ -26,6 +26,7 @@ import type { CallSteps } from "./call.ts"
 import { createDrain, type LeaveReason } from "./drain.ts"
 import { createGateway } from "./index.ts"
 import { createInterfaces, type Interfaces } from "./interfaces.ts"
+import { acceptAtOnce } from "./listener.ts"
 import { createRefuser } from "./refuse.ts"
 import { createRequireService, createVerifyKey } from "./require-service.ts"
 import { createTokenBalance } from "./token-balance.ts"
@@ -102,6 +103,7 @@ export async function startGateway(
   await Promise.all([untilReady(ledger), warm(sql, max)])
   app.listen({ hostname: config.host, port: config.port })
   const port = app.server?.port ?? config.port
+  acceptAtOnce(port)
   const url = `http://${config.host}:${port}`
   return { app, port, url, figures: metrics.figures, drain: (leave) => drain.run(app, leave), stop }
 

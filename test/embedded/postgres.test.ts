@@ -3,7 +3,8 @@ import { chmodSync, chownSync, existsSync, mkdirSync, statSync, writeFileSync } 
 import { join } from "node:path"
 import postgres from "postgres"
 import { startPostgres } from "../../src/embedded/postgres.ts"
-import { commandOf } from "../../src/embedded/processes.ts"
+import { ownerFor } from "../../src/embedded/postgres-owner.ts"
+import { commandOf, readIfThere } from "../../src/embedded/processes.ts"
 import { eventually } from "../support/eventually.ts"
 import { createPlaces, startAndKill } from "./places.ts"
 
@@ -59,6 +60,23 @@ test("what was committed is there after kill -9, with a client connected, and a 
   const second = places.add(await startPostgres({ dir, password, port: first.port }))
   expect(await ask(second.url, "select one from kept")).toEqual([1])
   await client.end({ timeout: 0 })
+})
+
+test("it waits until what is left of a server that was killed has ended", async () => {
+  const dir = await copyDatabase()
+  // Ended, and not waited for by a parent that stands still: its pid is still taken.
+  const script = "sleep 0 & echo $!; kill -STOP $$; wait"
+  const owner = ownerFor(join(dir, "data"))
+  const as = owner === null ? [] : ["setpriv", `--reuid=${owner.uid}`, "--clear-groups"]
+  const parent = places.add(Bun.spawn([...as, "sh", "-c", script], { stdout: "pipe" }))
+  const { value } = await parent.stdout.getReader().read()
+  const pid = Number(new TextDecoder().decode(value))
+  await eventually(() => commandOf(pid) === null)
+  writeFileSync(join(dir, "data", "postmaster.pid"), `${pid}\n${dir}/data\n1\n1\n`)
+  const starting = startPostgres({ dir, password })
+  await eventually(() => readIfThere(join(dir, "postgres.log"))?.includes("lock file") ?? false)
+  parent.kill("SIGCONT")
+  places.add(await starting)
 })
 
 test("it answers on loopback only, to the password only, and does not lie about the disk", async () => {
