@@ -71,7 +71,7 @@ test("it waits until what is left of a server that was killed has ended", async 
   const parent = places.add(Bun.spawn([...as, "sh", "-c", script], { stdout: "pipe" }))
   const { value } = await parent.stdout.getReader().read()
   const pid = Number(new TextDecoder().decode(value))
-  await eventually(() => commandOf(pid) === null)
+  await eventually(() => readIfThere(`/proc/${pid}/stat`)?.includes(") Z ") ?? false)
   writeFileSync(join(dir, "data", "postmaster.pid"), `${pid}\n${dir}/data\n1\n1\n`)
   const starting = startPostgres({ dir, password })
   await eventually(() => readIfThere(join(dir, "postgres.log"))?.includes("lock file") ?? false)
