@@ -65,7 +65,8 @@ test("what was committed is there after kill -9, with a client connected, and a 
 test("it waits until what is left of a server that was killed has ended", async () => {
   const dir = await copyDatabase()
   // Ended, and not waited for by a parent that stands still: its pid is still taken.
-  const script = "sleep 0 & echo $!; kill -STOP $$; wait"
+  const child = "until grep -q stopped /proc/$$/status; do :; done"
+  const script = `{ ${child}; } & echo $!; kill -STOP $$; wait`
   const owner = ownerFor(join(dir, "data"))
   const as = owner === null ? [] : ["setpriv", `--reuid=${owner.uid}`, "--clear-groups"]
   const parent = places.add(Bun.spawn([...as, "sh", "-c", script], { stdout: "pipe" }))
