@@ -1,6 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { connectSql } from "../../db/connection.ts"
 import { within } from "../../src/deadline.ts"
+import { postgresCodeOf } from "../../src/http/failure.ts"
 import { eventually } from "../support/eventually.ts"
 import { withStores } from "../support/ledger.ts"
 
@@ -42,5 +43,25 @@ test("each query that is asked while its connection is terminated is answered as
     expect(answered + failed).toBe(asked)
     expect(failed).toBeGreaterThan(0)
     await sql.end({ timeout: 1 })
+  })
+})
+
+test("what a server says when it ends a connection is told to whom it answers, and to no query after it", async () => {
+  await withStores({}, async ({ databaseUrl, sql: admin }) => {
+    const sql = connectSql(databaseUrl, { max: 1, applicationName: "test of a pool" })
+    const asleep = sql`select pg_sleep(60)`.catch(postgresCodeOf)
+    await eventually(async () => {
+      const ended = await admin`select pg_terminate_backend(pid) from pg_stat_activity
+        where query = 'select pg_sleep(60)'`
+      return ended.length === 1
+    })
+    expect<string | object | null>(await asleep).toBe("57P01")
+    expect(Array.from(await sql`select 1 as one`)).toEqual([{ one: 1 }])
+    await sql.end({ timeout: 1 })
+    const stranger = new URL(databaseUrl)
+    stranger.password = "wrong"
+    const refused = connectSql(stranger.href, { max: 1, applicationName: "test of a pool" })
+    expect<string | object | null>(await refused`select 1`.catch(postgresCodeOf)).toBe("28P01")
+    await refused.end({ timeout: 1 })
   })
 })
