@@ -55,8 +55,7 @@ function readFatal(body: Buffer): Error {
       .split("\0")
       .map((field) => [field[0], field.slice(1)]),
   )
-  const code = fields.get("C")
-  return Object.assign(new Error(fields.get("M")), { code, severity: "FATAL" })
+  return Object.assign(new Error(fields.get("M")), { code: fields.get("C") })
 }
 
 /** A socket that connects; what is written before it is connected waits. */

@@ -1,10 +1,10 @@
 import type { Sql } from "../connection.ts"
-import type { CountedAttempt } from "./count-attempt.ts"
+import { type CountedAttempt, secondsLeft } from "./count-attempt.ts"
 
 /** What stands under a key in a window that has not ended; null: nothing. Counts nothing. */
 export async function readAttempts(sql: Sql, key: string): Promise<CountedAttempt | null> {
   const rows = await sql<CountedAttempt[]>`
-    select count, ceil(extract(epoch from window_ends_at - clock_timestamp()))::integer as "secondsLeft"
+    select count, ${secondsLeft(sql)} as "secondsLeft"
     from attempts where key = ${key} and window_ends_at > now()
   `
   return rows[0] ?? null

@@ -1,4 +1,5 @@
 import type { Sql } from "../connection.ts"
+import { orOneMore, secondsLeft } from "./count-attempt.ts"
 
 export type Redemption = {
   redemptionId: string
@@ -51,8 +52,7 @@ export async function redeemCode(sql: Sql, redemption: Redemption): Promise<Rede
           where r.code_id = c.id and r.account_id = ${accountId}) as is_redeemed
       from redemption_codes c where code = ${code}
     ), barred as (
-      select ceil(extract(epoch from window_ends_at - clock_timestamp()))::integer as seconds_left
-      from attempts
+      select ${secondsLeft(sql)} as seconds_left from attempts
       where key = ${attempts.key} and count >= ${attempts.max}::integer and window_ends_at > now()
     ), expected as (
       select coalesce(max(s.balance_fen), 0) + coalesce((
@@ -85,11 +85,8 @@ export async function redeemCode(sql: Sql, redemption: Redemption): Promise<Rede
       insert into attempts as a (key, count, window_ends_at)
       select ${attempts.key}, 1, now() + ${attempts.windowMs}::bigint * interval '1 millisecond'
       where not exists (select 1 from asked) and not exists (select 1 from barred)
-      on conflict (key) do update set
-        count = case when a.window_ends_at <= now() then 1 else a.count + 1 end,
-        window_ends_at =
-          case when a.window_ends_at <= now() then excluded.window_ends_at else a.window_ends_at end
-      returning count, ceil(extract(epoch from window_ends_at - clock_timestamp()))::integer as seconds_left
+      ${orOneMore(sql)}
+      returning count, ${secondsLeft(sql)} as seconds_left
     )
     select
       case

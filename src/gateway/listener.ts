@@ -33,17 +33,16 @@ export type Listener = {
 
 /** Null where the system has no such calls. */
 export function findListener(port: number): Listener | null {
-  const calls = process.platform === "linux" ? openLibc() : null
+  const calls = openLibc()
   if (calls === null) return null
-  const sockets = () => socketsOf(calls, port)
-  const listening = sockets().flatMap(({ fd, isListening }) => (isListening ? [fd] : []))
+  const listening = listeningAt(calls, port)
   const closeNow = (): void => {
     for (const fd of listening.splice(0)) replaceByNothing(calls, fd)
   }
 
   return {
     closeNow,
-    connections: () => sockets().filter(({ isListening }) => !isListening).length,
+    connections: () => socketsOf(calls, port).filter(({ isListening }) => !isListening).length,
     async close({ handshakeMs }) {
       for (const fd of listening) dropNewHandshakes(calls, fd)
       // Bun accepts whatever waits at each turn of the event loop.
@@ -60,11 +59,11 @@ export function findListener(port: number): Listener | null {
  * has sent something, and what is kept so when the port closes is reset.
  */
 export function acceptAtOnce(port: number): void {
-  const calls = process.platform === "linux" ? openLibc() : null
+  const calls = openLibc()
   if (calls === null) return
   const [off, length] = [new Int32Array(1), Int32Array.BYTES_PER_ELEMENT]
-  for (const { fd, isListening } of socketsOf(calls, port)) {
-    if (isListening) calls.setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, off, length)
+  for (const fd of listeningAt(calls, port)) {
+    calls.setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, off, length)
   }
 }
 
@@ -76,6 +75,7 @@ export function isMigrating(): boolean {
 type Libc = NonNullable<ReturnType<typeof openLibc>>
 
 function openLibc() {
+  if (process.platform !== "linux") return null
   try {
     return dlopen(LIBC, {
       setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
@@ -105,6 +105,10 @@ function socketsOf(libc: Libc, port: number): { fd: number; isListening: boolean
     libc.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, flag, length)
     return [{ fd, isListening: flag[0] === 1 }]
   })
+}
+
+function listeningAt(libc: Libc, port: number): number[] {
+  return socketsOf(libc, port).flatMap(({ fd, isListening }) => (isListening ? [fd] : []))
 }
 
 function waitingAt(libc: Libc, fd: number): number {

@@ -1,4 +1,5 @@
 import { Problem } from "../errors.ts"
+import type { RecordState } from "../ledger/behind.ts"
 import { RECORD_POLL_MS, RECORD_WAIT_MS } from "../limits.ts"
 
 /** Lets nothing be changed in a Postgres that was restored, before it is filled up again. */
@@ -12,13 +13,11 @@ export type RecordGate = {
   require(): Promise<void>
 }
 
-type State = "behind" | "level" | "unknown"
-
 /** It asks only where a connection has ended since it was last sure, and once for all that wait. */
-export function createRecordGate(isRecordBehind: () => Promise<State>): RecordGate {
+export function createRecordGate(isRecordBehind: () => Promise<RecordState>): RecordGate {
   let doubts = 1
   let dispelled = 0
-  let asking: { doubts: number; state: Promise<State> } | null = null
+  let asking: { doubts: number; state: Promise<RecordState> } | null = null
   return {
     doubt() {
       doubts++
@@ -40,7 +39,7 @@ export function createRecordGate(isRecordBehind: () => Promise<State>): RecordGa
     },
   }
 
-  async function settled(): Promise<State> {
+  async function settled(): Promise<RecordState> {
     const deadlineAt = performance.now() + RECORD_WAIT_MS
     for (;;) {
       const state = await isRecordBehind()

@@ -6,13 +6,14 @@ import type { Openings } from "./opening.ts"
 import { isCompared } from "./server.ts"
 import type { Meta } from "./states.ts"
 
-type State = "behind" | "level" | "unknown"
-
 /**
  * Whether Postgres lacks what Redis has, or may: it was restored to an earlier moment, or is another server
  * than the one that was compared last. What is instructed then may get a number that was given before.
  * `unknown`: Redis cannot be asked.
  */
+export type RecordState = "behind" | "level" | "unknown"
+
+/** Rejects where Postgres cannot be asked. */
 export async function isRecordBehind({
   redis,
   sql,
@@ -21,7 +22,7 @@ export async function isRecordBehind({
   redis: RedisNodes
   sql: Sql
   openings: Openings
-}): Promise<State> {
+}): Promise<RecordState> {
   const { partitions } = openings.current() ?? (await openings.reload())
   // Before the watermarks: a flush in between only raises these.
   const all = Array.from({ length: partitions }, (_, partition) => partition)
@@ -44,7 +45,7 @@ async function judge(
   redis: RedisNodes,
   watermark: Watermark,
   meta: Meta | null | undefined,
-): Promise<State> {
+): Promise<RecordState> {
   if (watermark.isRefilling) return "behind"
   if (meta === undefined) return "unknown"
   if (meta === null) return "level"

@@ -10,7 +10,7 @@ import { type AccountId, type HoldId, parseHoldId, partitionOf } from "../ids.ts
 import { REDIS_START_MS, SETTLE_COMMAND_TIMEOUT_MS } from "../limits.ts"
 import { parseFen } from "../money.ts"
 import { type Batcher, type BatcherDeps, createBatcher } from "./batcher.ts"
-import { isRecordBehind } from "./behind.ts"
+import { isRecordBehind, type RecordState } from "./behind.ts"
 import { connectNodes, type RedisNodes } from "./cluster.ts"
 import { createCounters } from "./counters.ts"
 import { type Health, type ReadOutcome, readAccount, readHealth } from "./health.ts"
@@ -56,7 +56,7 @@ export type Ledger = {
   /** The account as Redis has it now. `unknown`: not there (not opened yet, or closed). */
   readAccount(accountId: AccountId): Promise<ReadOutcome>
   /** Whether Postgres was restored, and lacks what it had told Redis. Rejects where it is away. */
-  isRecordBehind(): Promise<"behind" | "level" | "unknown">
+  isRecordBehind(): Promise<RecordState>
   /** Whether a charge would be decided now. */
   health(): Promise<Health>
   /** How far Postgres is behind, per partition; null where Redis does not say. */

@@ -1,12 +1,11 @@
 import { expect, test } from "bun:test"
 import { Problem } from "../../src/errors.ts"
 import { createRecordGate } from "../../src/http/record-gate.ts"
-
-type State = "behind" | "level" | "unknown"
+import type { RecordState } from "../../src/ledger/behind.ts"
 
 /** A gate whose record is in these states, one after the other; the last one stays. */
-function gateOf(...states: State[]) {
-  const asked: State[] = []
+function gateOf(...states: RecordState[]) {
+  const asked: RecordState[] = []
   const gate = createRecordGate(async () => {
     const state = (states.length > 1 ? states.shift() : states[0]) ?? "unknown"
     asked.push(state)
