@@ -2,7 +2,7 @@ import type { Sql } from "../connection.ts"
 
 export type CountedAttempt = { count: number; secondsLeft: number }
 
-/** The end of an `insert into attempts as a`: one more in a window that goes on, or the first of a new one. */
+/** The end of an `insert into attempts as a`: one more in its window, or the first of a new one. */
 export function orOneMore(sql: Sql) {
   return sql`on conflict (key) do update set
     count = case when a.window_ends_at <= now() then 1 else a.count + 1 end,
